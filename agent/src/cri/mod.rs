@@ -1,0 +1,62 @@
+//! The runtime as a client sees it: gRPC over a Unix socket, or straight into a service in the same process.
+
+use std::path::{Path, PathBuf};
+
+use http::{Request, Response};
+use hyper_util::rt::TokioIo;
+use reeve_proto::cri::image_service_client::ImageServiceClient;
+use reeve_proto::cri::runtime_service_client::RuntimeServiceClient;
+use tonic::body::Body;
+use tonic::transport::{Endpoint, Uri};
+use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
+
+/// Largest message, as the kubelet allows: a list of many containers passes tonic's 4 MiB.
+const MAX_MESSAGE: usize = 16 << 20;
+
+/// What carries the calls.
+pub type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, tower::BoxError>;
+
+/// A client of the runtime. Cheap to clone.
+#[derive(Clone)]
+pub struct Cri {
+    runtime: RuntimeServiceClient<Transport>,
+    images: ImageServiceClient<Transport>,
+}
+
+impl Cri {
+    /// A client of the runtime at a socket; it connects when it is first needed, and again when it was lost.
+    pub fn connect(socket: &Path) -> Cri {
+        let socket: PathBuf = socket.to_path_buf();
+        let connector = tower::service_fn(move |_: Uri| {
+            let socket = socket.clone();
+            async move { tokio::net::UnixStream::connect(socket).await.map(TokioIo::new) }
+        });
+        // The authority is not used; some servers refuse a path there.
+        let channel = Endpoint::from_static("http://localhost").connect_with_connector_lazy(connector);
+        let transport = BoxCloneSyncService::new(channel.map_err(tower::BoxError::from));
+        Cri::over(transport.clone(), transport)
+    }
+
+    /// A client over given transports, for instance services in the same process.
+    pub fn over(runtime: Transport, images: Transport) -> Cri {
+        Cri {
+            runtime: RuntimeServiceClient::new(runtime)
+                .max_decoding_message_size(MAX_MESSAGE)
+                .max_encoding_message_size(MAX_MESSAGE),
+            images: ImageServiceClient::new(images)
+                .max_decoding_message_size(MAX_MESSAGE)
+                .max_encoding_message_size(MAX_MESSAGE),
+        }
+    }
+
+    /// Client of the RuntimeService.
+    pub fn runtime(&self) -> RuntimeServiceClient<Transport> {
+        self.runtime.clone()
+    }
+
+    /// Client of the ImageService.
+    pub fn images(&self) -> ImageServiceClient<Transport> {
+        self.images.clone()
+    }
+}
