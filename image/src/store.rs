@@ -1,0 +1,4 @@
+//! placeholder
+/// Lease
+#[derive(Debug)]
+pub struct Lease;
