@@ -1,0 +1,7 @@
+//! The engine's side of the shims: starting one, speaking with it, and knowing when it has gone.
+
+mod client;
+mod frame;
+
+pub(crate) use client::{Client, Events};
+pub use client::ShimError;

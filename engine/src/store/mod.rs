@@ -1,0 +1,4 @@
+//! store
+/// Why the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {}
