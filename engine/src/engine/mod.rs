@@ -26,7 +26,10 @@ pub struct EngineStatus {
 
 macro_rules! soon {
     () => {
-        Err(Error::NotFound { kind: "engine", id: String::new() })
+        Err(Error::NotFound {
+            kind: "engine",
+            id: String::new(),
+        })
     };
 }
 
@@ -100,7 +103,12 @@ impl Engine {
         soon!()
     }
     /// Runs a command in a running container to its end; at the time-out it is killed.
-    pub async fn exec_sync(&self, id: &str, cmd: Vec<String>, timeout: Option<Duration>) -> Result<ExecOutput> {
+    pub async fn exec_sync(
+        &self,
+        id: &str,
+        cmd: Vec<String>,
+        timeout: Option<Duration>,
+    ) -> Result<ExecOutput> {
         soon!()
     }
     /// Starts a command in a running container, connected to the caller.

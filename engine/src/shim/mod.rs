@@ -3,5 +3,5 @@
 mod client;
 mod frame;
 
-pub(crate) use client::{Client, Events};
 pub use client::ShimError;
+pub(crate) use client::{Client, Events};

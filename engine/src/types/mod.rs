@@ -8,8 +8,8 @@ mod sandbox;
 mod stats;
 
 pub use container::{
-    Container, ContainerMetadata, ContainerSpec, ContainerState, Device, Mount, PidNamespace, Propagation, Seccomp,
-    Security,
+    Container, ContainerMetadata, ContainerSpec, ContainerState, Device, Mount, PidNamespace, Propagation,
+    Seccomp, Security,
 };
 pub use event::{Event, EventKind};
 pub use exec::{AttachSpec, ExecOutput, ExecSession, ExecSpec, TerminalSize};
