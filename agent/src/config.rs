@@ -1,12 +1,11 @@
 //! The settings of one agent.
 
-use std::fmt;
-use std::future::Future;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::images::LocalImages;
 
 /// Settings of one agent; two agents whose settings differ in every path never meet.
 #[derive(Clone, Debug)]
@@ -33,8 +32,8 @@ pub struct Config {
     pub keep: bool,
     /// How often the runtime is listed whole, as a net under its events.
     pub relist: Duration,
-    /// Brings image archives into the store; `None` where the runtime is another's.
-    pub image_import: Option<Arc<dyn ImageImporter>>,
+    /// What can be done with images beyond CRI; `None` where the runtime is another's.
+    pub images: Option<Arc<dyn LocalImages>>,
 }
 
 impl Config {
@@ -52,7 +51,7 @@ impl Config {
             node_ip: None,
             keep: false,
             relist: Duration::from_secs(300),
-            image_import: None,
+            images: None,
         }
     }
 
@@ -64,20 +63,5 @@ impl Config {
     /// Directory of a pod's logs, where log collectors look: `<namespace>_<name>_<uid>`.
     pub fn pod_log_dir(&self, namespace: &str, name: &str, uid: &str) -> PathBuf {
         self.log_root.join(format!("{namespace}_{name}_{uid}"))
-    }
-}
-
-/// What an import answers.
-pub type ImportFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<String>, String>> + Send + 'a>>;
-
-/// Reads image archives; CRI has no call for it, so the embedding program supplies it.
-pub trait ImageImporter: Send + Sync {
-    /// Imports an OCI layout or archive at `path`, and returns the names of the images in it.
-    fn import(&self, path: PathBuf) -> ImportFuture<'_>;
-}
-
-impl fmt::Debug for dyn ImageImporter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ImageImporter")
     }
 }

@@ -14,12 +14,13 @@ pub mod config;
 pub mod cri;
 pub mod events;
 mod handles;
+pub mod images;
 pub mod metrics;
 pub mod pod;
 pub mod sources;
 pub mod status;
 
-pub use config::{Config, ImageImporter};
+pub use config::Config;
 pub use handles::Handles;
 use tokio_util::sync::CancellationToken;
 

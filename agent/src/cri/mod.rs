@@ -6,6 +6,7 @@ use http::{Request, Response};
 use hyper_util::rt::TokioIo;
 use reeve_proto::cri::image_service_client::ImageServiceClient;
 use reeve_proto::cri::runtime_service_client::RuntimeServiceClient;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::{Endpoint, Uri};
 use tower::ServiceExt;
@@ -14,8 +15,8 @@ use tower::util::BoxCloneSyncService;
 /// Largest message, as the kubelet allows: a list of many containers passes tonic's 4 MiB.
 const MAX_MESSAGE: usize = 16 << 20;
 
-/// What carries the calls.
-pub type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, tower::BoxError>;
+/// What carries the calls. Its error is a concrete type: with a boxed one rustc cannot prove calls `Send`.
+pub type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
 
 /// A client of the runtime. Cheap to clone.
 #[derive(Clone)]
@@ -34,7 +35,7 @@ impl Cri {
         });
         // The authority is not used; some servers refuse a path there.
         let channel = Endpoint::from_static("http://localhost").connect_with_connector_lazy(connector);
-        let transport = BoxCloneSyncService::new(channel.map_err(tower::BoxError::from));
+        let transport = BoxCloneSyncService::new(channel.map_err(unreachable));
         Cri::over(transport.clone(), transport)
     }
 
@@ -59,4 +60,14 @@ impl Cri {
     pub fn images(&self) -> ImageServiceClient<Transport> {
         self.images.clone()
     }
+}
+
+/// A call that did not reach the runtime, with all that is known of why.
+fn unreachable(error: tonic::transport::Error) -> Status {
+    let mut causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
+    let why = causes
+        .by_ref()
+        .last()
+        .map_or_else(|| error.to_string(), ToString::to_string);
+    Status::unavailable(format!("the container runtime does not answer: {why}"))
 }
