@@ -1,0 +1,348 @@
+//! What this node does with each field of a Pod: the one table that the loader obeys and the docs print.
+
+/// What becomes of a field that is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// It does what Kubernetes says.
+    Works,
+    /// Accepted, but it has no effect here: why.
+    Warned(&'static str),
+    /// The manifest is refused: why.
+    Refused(&'static str),
+}
+
+use Support::{Refused, Warned, Works};
+
+const SCHEDULER: &str = "this node runs every pod it is given, so nothing schedules";
+const SERVER: &str = "the API server sets it";
+const NO_OBJECTS: &str = "a node without a cluster has no such object yet";
+const OTHER_VOLUME: &str = "only emptyDir and hostPath volumes can be mounted yet";
+const HOOKS: &str = "lifecycle hooks are not run yet";
+const GATED: &str = "an alpha feature of Kubernetes";
+
+/// Type, field, and what becomes of it. Types below a field that does not work are left out.
+pub const FIELDS: &[(&str, &str, Support)] = &[
+    ("Pod", "apiVersion", Works),
+    ("Pod", "kind", Works),
+    ("Pod", "metadata", Works),
+    ("Pod", "spec", Works),
+    ("Pod", "status", Warned("the status is reported, not declared")),
+    ("ObjectMeta", "annotations", Works),
+    ("ObjectMeta", "labels", Works),
+    ("ObjectMeta", "name", Works),
+    ("ObjectMeta", "namespace", Works),
+    ("ObjectMeta", "creationTimestamp", Warned(SERVER)),
+    ("ObjectMeta", "deletionGracePeriodSeconds", Warned(SERVER)),
+    (
+        "ObjectMeta",
+        "deletionTimestamp",
+        Refused("remove the manifest to end the pod"),
+    ),
+    (
+        "ObjectMeta",
+        "finalizers",
+        Warned("a pod of a manifest is gone when its manifest is"),
+    ),
+    (
+        "ObjectMeta",
+        "generateName",
+        Refused("a pod of a manifest needs a name that stays"),
+    ),
+    ("ObjectMeta", "generation", Warned(SERVER)),
+    ("ObjectMeta", "managedFields", Warned(SERVER)),
+    (
+        "ObjectMeta",
+        "ownerReferences",
+        Warned("its manifest is the owner of a pod"),
+    ),
+    ("ObjectMeta", "resourceVersion", Warned(SERVER)),
+    ("ObjectMeta", "selfLink", Warned(SERVER)),
+    ("ObjectMeta", "uid", Warned("it is made from the manifest")),
+    ("PodSpec", "activeDeadlineSeconds", Works),
+    ("PodSpec", "affinity", Warned(SCHEDULER)),
+    ("PodSpec", "automountServiceAccountToken", Warned(NO_OBJECTS)),
+    ("PodSpec", "containers", Works),
+    ("PodSpec", "dnsConfig", Works),
+    ("PodSpec", "dnsPolicy", Works),
+    (
+        "PodSpec",
+        "enableServiceLinks",
+        Warned("there are no services to link"),
+    ),
+    (
+        "PodSpec",
+        "ephemeralContainers",
+        Refused("they are added to running pods only"),
+    ),
+    ("PodSpec", "evictionResponders", Refused(GATED)),
+    ("PodSpec", "hostAliases", Works),
+    ("PodSpec", "hostIPC", Works),
+    ("PodSpec", "hostNetwork", Works),
+    ("PodSpec", "hostPID", Works),
+    ("PodSpec", "hostUsers", Works),
+    ("PodSpec", "hostname", Works),
+    ("PodSpec", "hostnameOverride", Refused(GATED)),
+    ("PodSpec", "imagePullSecrets", Warned(NO_OBJECTS)),
+    ("PodSpec", "initContainers", Works),
+    ("PodSpec", "nodeName", Warned(SCHEDULER)),
+    ("PodSpec", "nodeSelector", Warned(SCHEDULER)),
+    ("PodSpec", "os", Works),
+    (
+        "PodSpec",
+        "overhead",
+        Refused("runtime classes are not supported"),
+    ),
+    ("PodSpec", "preemptionPolicy", Warned(SCHEDULER)),
+    ("PodSpec", "priority", Warned(SCHEDULER)),
+    ("PodSpec", "priorityClassName", Warned(SCHEDULER)),
+    (
+        "PodSpec",
+        "readinessGates",
+        Refused("nothing here sets further conditions"),
+    ),
+    ("PodSpec", "resourceClaims", Refused("devices are not allocated")),
+    ("PodSpec", "resources", Refused("set resources on containers")),
+    ("PodSpec", "restartPolicy", Works),
+    (
+        "PodSpec",
+        "runtimeClassName",
+        Refused("runtime classes are not supported"),
+    ),
+    ("PodSpec", "schedulerName", Warned(SCHEDULER)),
+    ("PodSpec", "schedulingGates", Refused(SCHEDULER)),
+    ("PodSpec", "schedulingGroup", Refused(SCHEDULER)),
+    ("PodSpec", "securityContext", Works),
+    ("PodSpec", "serviceAccount", Warned(NO_OBJECTS)),
+    ("PodSpec", "serviceAccountName", Warned(NO_OBJECTS)),
+    (
+        "PodSpec",
+        "setHostnameAsFQDN",
+        Refused("pods have no DNS domain yet"),
+    ),
+    ("PodSpec", "shareProcessNamespace", Works),
+    ("PodSpec", "subdomain", Warned("pods have no DNS domain yet")),
+    ("PodSpec", "terminationGracePeriodSeconds", Works),
+    ("PodSpec", "tolerations", Warned(SCHEDULER)),
+    ("PodSpec", "topologySpreadConstraints", Warned(SCHEDULER)),
+    ("PodSpec", "volumes", Works),
+    ("PodOS", "name", Works),
+    ("PodDNSConfig", "nameservers", Works),
+    ("PodDNSConfig", "options", Works),
+    ("PodDNSConfig", "searches", Works),
+    ("PodDNSConfigOption", "name", Works),
+    ("PodDNSConfigOption", "value", Works),
+    ("HostAlias", "hostnames", Works),
+    ("HostAlias", "ip", Works),
+    ("PodSecurityContext", "appArmorProfile", Works),
+    ("PodSecurityContext", "fsGroup", Works),
+    (
+        "PodSecurityContext",
+        "fsGroupChangePolicy",
+        Warned("only emptyDir volumes change their group"),
+    ),
+    ("PodSecurityContext", "runAsGroup", Works),
+    ("PodSecurityContext", "runAsNonRoot", Works),
+    ("PodSecurityContext", "runAsUser", Works),
+    (
+        "PodSecurityContext",
+        "seLinuxChangePolicy",
+        Refused("SELinux labels are not set"),
+    ),
+    ("PodSecurityContext", "seLinuxOptions", Works),
+    ("PodSecurityContext", "seccompProfile", Works),
+    ("PodSecurityContext", "supplementalGroups", Works),
+    ("PodSecurityContext", "supplementalGroupsPolicy", Works),
+    ("PodSecurityContext", "sysctls", Works),
+    (
+        "PodSecurityContext",
+        "windowsOptions",
+        Refused("this is a Linux node"),
+    ),
+    ("AppArmorProfile", "localhostProfile", Works),
+    ("AppArmorProfile", "type", Works),
+    ("SELinuxOptions", "level", Works),
+    ("SELinuxOptions", "role", Works),
+    ("SELinuxOptions", "type", Works),
+    ("SELinuxOptions", "user", Works),
+    ("SeccompProfile", "localhostProfile", Works),
+    ("SeccompProfile", "type", Works),
+    ("Sysctl", "name", Works),
+    ("Sysctl", "value", Works),
+    ("Container", "args", Works),
+    ("Container", "command", Works),
+    ("Container", "env", Works),
+    ("Container", "envFrom", Refused(NO_OBJECTS)),
+    ("Container", "image", Works),
+    ("Container", "imagePullPolicy", Works),
+    ("Container", "lifecycle", Refused(HOOKS)),
+    ("Container", "livenessProbe", Works),
+    ("Container", "name", Works),
+    ("Container", "ports", Works),
+    ("Container", "readinessProbe", Works),
+    (
+        "Container",
+        "resizePolicy",
+        Warned("a pod of a manifest is replaced when its resources change"),
+    ),
+    ("Container", "resources", Works),
+    ("Container", "restartPolicy", Works),
+    (
+        "Container",
+        "restartPolicyRules",
+        Refused("only restartPolicy decides about restarts yet"),
+    ),
+    ("Container", "securityContext", Works),
+    ("Container", "startupProbe", Works),
+    ("Container", "stdin", Works),
+    ("Container", "stdinOnce", Works),
+    ("Container", "terminationMessagePath", Works),
+    ("Container", "terminationMessagePolicy", Works),
+    ("Container", "tty", Works),
+    (
+        "Container",
+        "volumeDevices",
+        Refused("block volumes are not supported"),
+    ),
+    ("Container", "volumeMounts", Works),
+    ("Container", "workingDir", Works),
+    ("ContainerPort", "containerPort", Works),
+    ("ContainerPort", "hostIP", Works),
+    ("ContainerPort", "hostPort", Works),
+    ("ContainerPort", "name", Works),
+    ("ContainerPort", "protocol", Works),
+    ("EnvVar", "name", Works),
+    ("EnvVar", "value", Works),
+    ("EnvVar", "valueFrom", Works),
+    ("EnvVarSource", "configMapKeyRef", Refused(NO_OBJECTS)),
+    ("EnvVarSource", "fieldRef", Works),
+    ("EnvVarSource", "fileKeyRef", Refused(GATED)),
+    ("EnvVarSource", "resourceFieldRef", Works),
+    ("EnvVarSource", "secretKeyRef", Refused(NO_OBJECTS)),
+    ("ObjectFieldSelector", "apiVersion", Works),
+    ("ObjectFieldSelector", "fieldPath", Works),
+    ("ResourceFieldSelector", "containerName", Works),
+    ("ResourceFieldSelector", "divisor", Works),
+    ("ResourceFieldSelector", "resource", Works),
+    ("Probe", "exec", Works),
+    ("Probe", "failureThreshold", Works),
+    ("Probe", "grpc", Refused("gRPC probes are not run yet")),
+    ("Probe", "httpGet", Works),
+    ("Probe", "initialDelaySeconds", Works),
+    ("Probe", "periodSeconds", Works),
+    ("Probe", "successThreshold", Works),
+    ("Probe", "tcpSocket", Works),
+    ("Probe", "terminationGracePeriodSeconds", Works),
+    ("Probe", "timeoutSeconds", Works),
+    ("ExecAction", "command", Works),
+    ("HTTPGetAction", "host", Works),
+    ("HTTPGetAction", "httpHeaders", Works),
+    ("HTTPGetAction", "path", Works),
+    ("HTTPGetAction", "port", Works),
+    ("HTTPGetAction", "protocol", Refused(GATED)),
+    ("HTTPGetAction", "scheme", Works),
+    ("HTTPHeader", "name", Works),
+    ("HTTPHeader", "value", Works),
+    ("TCPSocketAction", "host", Works),
+    ("TCPSocketAction", "port", Works),
+    (
+        "ResourceRequirements",
+        "claims",
+        Refused("devices are not allocated"),
+    ),
+    ("ResourceRequirements", "limits", Works),
+    ("ResourceRequirements", "requests", Works),
+    ("SecurityContext", "allowPrivilegeEscalation", Works),
+    ("SecurityContext", "appArmorProfile", Works),
+    ("SecurityContext", "capabilities", Works),
+    ("SecurityContext", "privileged", Works),
+    ("SecurityContext", "procMount", Works),
+    ("SecurityContext", "readOnlyRootFilesystem", Works),
+    ("SecurityContext", "runAsGroup", Works),
+    ("SecurityContext", "runAsNonRoot", Works),
+    ("SecurityContext", "runAsUser", Works),
+    ("SecurityContext", "seLinuxOptions", Works),
+    ("SecurityContext", "seccompProfile", Works),
+    (
+        "SecurityContext",
+        "windowsOptions",
+        Refused("this is a Linux node"),
+    ),
+    ("Capabilities", "add", Works),
+    ("Capabilities", "drop", Works),
+    ("Volume", "awsElasticBlockStore", Refused(OTHER_VOLUME)),
+    ("Volume", "azureDisk", Refused(OTHER_VOLUME)),
+    ("Volume", "azureFile", Refused(OTHER_VOLUME)),
+    ("Volume", "cephfs", Refused(OTHER_VOLUME)),
+    ("Volume", "cinder", Refused(OTHER_VOLUME)),
+    ("Volume", "configMap", Refused(OTHER_VOLUME)),
+    ("Volume", "csi", Refused(OTHER_VOLUME)),
+    ("Volume", "downwardAPI", Refused(OTHER_VOLUME)),
+    ("Volume", "emptyDir", Works),
+    ("Volume", "ephemeral", Refused(OTHER_VOLUME)),
+    ("Volume", "fc", Refused(OTHER_VOLUME)),
+    ("Volume", "flexVolume", Refused(OTHER_VOLUME)),
+    ("Volume", "flocker", Refused(OTHER_VOLUME)),
+    ("Volume", "gcePersistentDisk", Refused(OTHER_VOLUME)),
+    ("Volume", "gitRepo", Refused(OTHER_VOLUME)),
+    ("Volume", "glusterfs", Refused(OTHER_VOLUME)),
+    ("Volume", "hostPath", Works),
+    ("Volume", "image", Refused(OTHER_VOLUME)),
+    ("Volume", "iscsi", Refused(OTHER_VOLUME)),
+    ("Volume", "name", Works),
+    ("Volume", "nfs", Refused(OTHER_VOLUME)),
+    ("Volume", "persistentVolumeClaim", Refused(OTHER_VOLUME)),
+    ("Volume", "photonPersistentDisk", Refused(OTHER_VOLUME)),
+    ("Volume", "portworxVolume", Refused(OTHER_VOLUME)),
+    ("Volume", "projected", Refused(OTHER_VOLUME)),
+    ("Volume", "quobyte", Refused(OTHER_VOLUME)),
+    ("Volume", "rbd", Refused(OTHER_VOLUME)),
+    ("Volume", "scaleIO", Refused(OTHER_VOLUME)),
+    ("Volume", "secret", Refused(OTHER_VOLUME)),
+    ("Volume", "storageos", Refused(OTHER_VOLUME)),
+    ("Volume", "vsphereVolume", Refused(OTHER_VOLUME)),
+    ("EmptyDirVolumeSource", "medium", Works),
+    ("EmptyDirVolumeSource", "mode", Refused(GATED)),
+    ("EmptyDirVolumeSource", "sizeLimit", Works),
+    ("HostPathVolumeSource", "path", Works),
+    ("HostPathVolumeSource", "type", Works),
+    ("VolumeMount", "bindMountOptions", Refused(GATED)),
+    ("VolumeMount", "mountPath", Works),
+    ("VolumeMount", "mountPropagation", Works),
+    ("VolumeMount", "name", Works),
+    ("VolumeMount", "readOnly", Works),
+    ("VolumeMount", "recursiveReadOnly", Works),
+    ("VolumeMount", "subPath", Works),
+    ("VolumeMount", "subPathExpr", Works),
+];
+
+/// What becomes of a field of a type; `None` for types the table does not reach.
+pub fn lookup(kind: &str, field: &str) -> Option<Support> {
+    FIELDS
+        .iter()
+        .find(|(k, f, _)| *k == kind && *f == field)
+        .map(|(_, _, support)| *support)
+}
+
+/// The table as Markdown, for the docs.
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "# Pod fields\n\n\
+         Made from `manifests/src/support.rs`, the table the loader obeys; a test keeps this page equal to it.\n\
+         A field that is *refused* makes its manifest an error; one that is *accepted* is reported with a warning\n\
+         and has no effect. Fields that Kubernetes does not know are errors.\n",
+    );
+    let mut last = "";
+    for (kind, field, support) in FIELDS {
+        if *kind != last {
+            text.push_str(&format!("\n## {kind}\n\n| field | here |\n| --- | --- |\n"));
+            last = kind;
+        }
+        let here = match support {
+            Works => "works".to_owned(),
+            Warned(why) => format!("accepted: {why}"),
+            Refused(why) => format!("refused: {why}"),
+        };
+        text.push_str(&format!("| `{field}` | {here} |\n"));
+    }
+    text
+}
