@@ -119,7 +119,7 @@ impl Shim {
         } else if let Some(container) = self.containers.remove(&key)
             && let Err(error) = self.exits.remove(&container.id)
         {
-            crate::note(format_args!("{error}"));
+            crate::note(format_args!("{}", crate::chain(&error)));
         }
     }
 
@@ -195,9 +195,9 @@ impl Shim {
         };
         let (id, kill) = (container.id.clone(), container.shares_pid);
         let job = |jobs: &crate::worker::Jobs| jobs.framed(|jobs| jobs.autopsy(&id, kill));
-        if let Err(outcome) = self.employ(None, Errand::Autopsy(key), &[], job) {
+        if let Err(error) = self.employ(None, Errand::Autopsy(key), &[], job) {
             // The end is told even when the machine has no process to spare.
-            self.stopped(key, &outcome);
+            self.stopped(key, &Outcome::failed(&error.message));
         }
     }
 
@@ -223,10 +223,7 @@ impl Shim {
         container.close_input();
         container.oom_watch = None;
         if let Err(error) = self.exits.write(&exit) {
-            let reason = std::error::Error::source(&error)
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            crate::note(format_args!("{error}: {reason}"));
+            crate::note(format_args!("{}", crate::chain(&error)));
         }
         self.changed = true;
         self.tell(event::Kind::Exit(exit));

@@ -28,8 +28,8 @@ pub enum FrameError {
     #[error("connection closed in the middle of a frame")]
     Truncated,
     /// The socket failed.
-    #[error("socket failed")]
-    Socket(#[source] Errno),
+    #[error("socket: {0}")]
+    Socket(Errno),
 }
 
 /// One message as it travels.

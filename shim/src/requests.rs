@@ -4,15 +4,14 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use reeve_proto::shim::{
-    Attach, Create, Delete, Empty, Exec, ListReply, Pong, ReopenLog, ResizeTty, Response, Signal, Start,
-    Stats, Update, Wait, error::Code, request, response,
+    Attach, Create, Delete, Empty, Error, Exec, ListReply, Pong, ReopenLog, ResizeTty, Response, Signal,
+    Start, Stats, Update, Wait, error::Code, request, response,
 };
 
 use crate::attach::{Attachment, Sink};
 use crate::connection::Phase;
 use crate::container::{self, Container, State};
 use crate::shim::{Errand, Key, Shim};
-use crate::worker::Outcome;
 
 /// What became of a request.
 enum Reply {
@@ -23,12 +22,15 @@ enum Reply {
     Later,
 }
 
-type Answer = Result<Reply, Outcome>;
+type Answer = Result<Reply, Error>;
 
 const DONE: Answer = Ok(Reply::Now(response::Kind::Empty(Empty {})));
 
-fn refuse(code: Code, message: impl Into<String>) -> Outcome {
-    Outcome::refused(code, message.into())
+fn refuse(code: Code, message: impl Into<String>) -> Error {
+    Error {
+        code: code.into(),
+        message: message.into(),
+    }
 }
 
 impl Shim {
@@ -49,7 +51,10 @@ impl Shim {
                 error: None,
                 kind: Some(kind),
             },
-            Err(outcome) => outcome.response,
+            Err(error) => Response {
+                error: Some(error),
+                kind: None,
+            },
         };
         self.answer(client, &response, Vec::new());
     }
@@ -95,7 +100,7 @@ impl Shim {
     }
 
     /// The container `id`; one that is being made is not there yet.
-    fn find(&mut self, id: &str) -> Result<(Key, &mut Container), Outcome> {
+    fn find(&mut self, id: &str) -> Result<(Key, &mut Container), Error> {
         let found = self
             .containers
             .iter_mut()
@@ -107,7 +112,7 @@ impl Shim {
     }
 
     /// The container `id` with its first process alive.
-    fn find_alive(&mut self, id: &str) -> Result<(Key, &mut Container), Outcome> {
+    fn find_alive(&mut self, id: &str) -> Result<(Key, &mut Container), Error> {
         match self.find(id)? {
             (key, container) if container.is_alive() => Ok((key, container)),
             _ => Err(refuse(
@@ -123,12 +128,8 @@ impl Shim {
         if self.containers.values().any(|container| container.id == *id) {
             return Err(refuse(Code::AlreadyExists, format!("container {id:?} exists")));
         }
-        let container = Container::new(request).map_err(|error| {
-            let reason = std::error::Error::source(&error)
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            refuse(Code::Internal, format!("{error}: {reason}"))
-        })?;
+        let container =
+            Container::new(request).map_err(|error| refuse(Code::Internal, crate::chain(&error)))?;
         let key = self.key();
         self.employ(Some(client), Errand::Create(key), &[], |jobs| {
             jobs.framed(|jobs| jobs.create(request))
@@ -157,7 +158,7 @@ impl Shim {
     }
 
     /// A container whose worker could not be started is not busy.
-    fn unless_employed(&mut self, key: Key, employed: Result<(), Outcome>) -> Answer {
+    fn unless_employed(&mut self, key: Key, employed: Result<(), Error>) -> Answer {
         if employed.is_err()
             && let Some(container) = self.containers.get_mut(&key)
         {
@@ -335,15 +336,11 @@ impl Shim {
 
     fn reopen_log(&mut self, request: &ReopenLog) -> Answer {
         let (_, container) = self.find(&request.container_id)?;
-        match container.log.reopen() {
-            Ok(()) => DONE,
-            Err(error) => {
-                let reason = std::error::Error::source(&error)
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                Err(refuse(Code::Internal, format!("{error}: {reason}")))
-            }
-        }
+        container
+            .log
+            .reopen()
+            .map_err(|error| refuse(Code::Internal, crate::chain(&error)))?;
+        DONE
     }
 
     fn delete(&mut self, client: Key, request: &Delete) -> Answer {
@@ -422,7 +419,7 @@ fn kill(pid: i32) {
 }
 
 /// Ids become file names.
-fn check_id(id: &str) -> Result<(), Outcome> {
+fn check_id(id: &str) -> Result<(), Error> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if id.is_empty() || id.len() > 200 || id.starts_with('.') || !id.chars().all(plain) {
         return Err(refuse(
@@ -433,7 +430,7 @@ fn check_id(id: &str) -> Result<(), Outcome> {
     Ok(())
 }
 
-fn check_descriptors(wanted: &[bool], given: &[OwnedFd]) -> Result<(), Outcome> {
+fn check_descriptors(wanted: &[bool], given: &[OwnedFd]) -> Result<(), Error> {
     let wanted = wanted.iter().filter(|wanted| **wanted).count();
     if wanted != given.len() {
         let message = format!(

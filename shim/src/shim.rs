@@ -13,14 +13,14 @@ use std::os::unix::net::UnixListener;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
-use reeve_proto::shim::{Event, OomKill, Response, event};
+use reeve_proto::shim::{Error, Event, OomKill, Response, error::Code, event};
 
 use crate::attach;
 use crate::connection::{Closed, Connection, Phase};
 use crate::container::{CHUNK, Container};
 use crate::exits::Exits;
 use crate::scratch::Scratch;
-use crate::worker::{Jobs, Outcome, Worker};
+use crate::worker::{Jobs, Worker};
 
 /// Names a connection, worker or container for as long as the shim lives.
 pub(crate) type Key = u32;
@@ -332,12 +332,15 @@ impl Shim {
         errand: Errand,
         keep: &[RawFd],
         job: impl FnOnce(&Jobs) -> crate::frame::Frame,
-    ) -> Result<(), Outcome> {
+    ) -> Result<(), Error> {
         let mut kept = vec![self.jobs.pid_namespace.as_raw_fd()];
         kept.extend_from_slice(keep);
         let jobs = &self.jobs;
-        let worker = Worker::spawn(&kept, || job(jobs))
-            .map_err(|error| Outcome::failed(&format!("cannot start a worker: {error}")))?;
+        let failed = |error| Error {
+            code: Code::Internal.into(),
+            message: format!("cannot start a worker: {error}"),
+        };
+        let worker = Worker::spawn(&kept, || job(jobs)).map_err(failed)?;
         if let Some(connection) = client.and_then(|client| self.connections.get_mut(&client)) {
             connection.phase = Phase::Working;
         }

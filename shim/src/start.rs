@@ -30,13 +30,6 @@ pub enum StartError {
     /// The pod's namespaces or init.
     #[error(transparent)]
     Pod(#[from] PodError),
-    /// The folder of exit records.
-    #[error("{error}: {reason}", reason = reason_of(.error))]
-    Exits {
-        /// What failed.
-        #[from]
-        error: ExitsError,
-    },
     /// A file of the shim's directory.
     #[error("{path}: {source}")]
     File {
@@ -53,26 +46,20 @@ pub enum StartError {
         /// The kernel's answer.
         source: Errno,
     },
-    /// The loop ended where it should not.
-    #[error("{step}: {reason}")]
-    Loop {
-        /// What it did.
-        step: String,
-        /// Why it could not go on.
-        reason: String,
-    },
-}
-
-fn reason_of(error: &dyn std::error::Error) -> String {
-    error.source().map(ToString::to_string).unwrap_or_default()
+    /// The exit records or the loop; the text says which and why.
+    #[error("{0}")]
+    Other(String),
 }
 
 impl From<LoopError> for StartError {
     fn from(error: LoopError) -> Self {
-        StartError::Loop {
-            step: error.to_string(),
-            reason: reason_of(&error),
-        }
+        StartError::Other(crate::chain(&error))
+    }
+}
+
+impl From<ExitsError> for StartError {
+    fn from(error: ExitsError) -> Self {
+        StartError::Other(crate::chain(&error))
     }
 }
 
