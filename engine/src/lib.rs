@@ -5,9 +5,11 @@
 //! ([`SandboxSpec`], [`ContainerSpec`]) and get ids; what is so they read as values ([`Sandbox`],
 //! [`Container`]) from memory, without a system call; what changes they hear from [`Engine::subscribe`].
 
+mod cgroup;
 mod config;
 mod engine;
 mod error;
+pub mod failpoint;
 mod process;
 mod shim;
 mod store;

@@ -1,3 +1,6 @@
-//! Talking with processes that run in containers: pipes, terminals, bounded output.
+//! Processes and talking with them: identity, pipes, terminals, bounded output.
 
+mod identity;
 pub(crate) mod pty;
+
+pub(crate) use identity::{Pidfd, ProcessId};
