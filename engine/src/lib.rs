@@ -12,6 +12,7 @@ mod error;
 pub mod failpoint;
 mod process;
 mod shim;
+mod spec;
 mod store;
 mod types;
 
