@@ -11,11 +11,9 @@ use crate::addresses::Plan;
 use crate::config::{Attachment, Config, PortMapping};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
-use crate::worker::{SharedLedger, Worker, attachment, lock};
+use crate::worker::{Problem, SharedLedger, Worker, attachment, lock};
 
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
-/// Why the network does not work at present.
-type Problem = Arc<Mutex<Option<String>>>;
 
 /// One pod network: a bridge, its addresses and its rules.
 ///
@@ -50,8 +48,8 @@ impl Network {
             );
             std::thread::Builder::new()
                 .name("network".to_owned())
-                .spawn(move || match Worker::open(config, plan, ledger) {
-                    Ok(worker) => run(worker, &problem, opened, &queue),
+                .spawn(move || match Worker::open(config, plan, ledger, problem) {
+                    Ok(worker) => run(worker, opened, &queue),
                     Err(error) => drop(opened.send(Err(error))),
                 })
         };
@@ -133,19 +131,14 @@ impl Drop for Network {
 }
 
 /// The life of the thread.
-fn run(mut worker: Worker, problem: &Problem, opened: oneshot::Sender<Result<()>>, queue: &Receiver<Job>) {
-    let note = |worker: &Worker| {
-        *problem.lock().unwrap_or_else(PoisonError::into_inner) = worker.problem();
-    };
+fn run(mut worker: Worker, opened: oneshot::Sender<Result<()>>, queue: &Receiver<Job>) {
     // A network that does not work is no reason for the daemon not to start: `ready` tells of it.
     worker.restore();
-    note(&worker);
     if opened.send(Ok(())).is_err() {
         return;
     }
     for job in queue {
         job(&mut worker);
-        note(&worker);
     }
 }
 

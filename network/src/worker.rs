@@ -26,6 +26,9 @@ use crate::ports;
 /// The ledger, written by the worker and read by everybody.
 pub(crate) type SharedLedger = Arc<Mutex<Ledger>>;
 
+/// Why the network does not work, if it does not.
+pub(crate) type Problem = Arc<Mutex<Option<String>>>;
+
 /// The thread's state.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -38,7 +41,7 @@ pub(crate) struct Worker {
     ruleset: Ruleset,
     bridge: Bridge,
     /// Why the bridge or the rules could not be made, when they were last needed.
-    problem: Option<String>,
+    problem: Problem,
 }
 
 /// Locks; a panic elsewhere leaves the ledger as it is on the disk.
@@ -48,7 +51,7 @@ pub(crate) fn lock(ledger: &SharedLedger) -> MutexGuard<'_, Ledger> {
 
 impl Worker {
     /// Opens what can be opened without touching the network.
-    pub(crate) fn open(config: Config, plan: Plan, ledger: SharedLedger) -> Result<Self> {
+    pub(crate) fn open(config: Config, plan: Plan, ledger: SharedLedger, problem: Problem) -> Result<Self> {
         fs::create_dir_all(&config.netns_dir)
             .map_err(|source| Error::file("create", &config.netns_dir, source))?;
         Ok(Self {
@@ -57,7 +60,7 @@ impl Worker {
             netfilter: Socket::netfilter()?,
             ruleset: Ruleset::new(&config.bridge, plan.subnets()),
             bridge: Bridge::new(&config.bridge),
-            problem: None,
+            problem,
             config,
             plan,
             ledger,
@@ -77,15 +80,10 @@ impl Worker {
         }
     }
 
-    /// Why the network does not work, if it does not.
-    pub(crate) fn problem(&self) -> Option<String> {
-        self.problem.clone()
-    }
-
     /// The bridge, its addresses and the rules; quick when they are there.
     fn ensure(&mut self) -> Result<u32> {
         let made = self.make_bridge();
-        self.problem = made.as_ref().err().map(describe);
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = made.as_ref().err().map(describe);
         made
     }
 
@@ -217,10 +215,12 @@ impl Worker {
         let link =
             link.ok_or_else(|| Error::Answer(format!("look up interface {POD_INTERFACE} in the pod")))?;
         let addresses = self.plan.nets(entry.slot);
-        let mut messages: Vec<_> = addresses
-            .iter()
-            .map(|net| link::add_address(link.index, POD_INTERFACE, *net))
-            .collect();
+        let mut messages = vec![link::set_up(link.index, POD_INTERFACE)];
+        messages.extend(
+            addresses
+                .iter()
+                .map(|net| link::add_address(link.index, POD_INTERFACE, *net)),
+        );
         let gateways = self.plan.gateways();
         messages.extend(
             gateways

@@ -27,13 +27,15 @@ pub(crate) fn host_interface(ip: Ipv4Addr) -> String {
     format!("rv{:08x}", ip.to_bits())
 }
 
-/// Makes the pair: one end a port of the bridge, the other `eth0` in the pod's namespace, both up.
+/// Makes the pair: one end a port of the bridge, the other `eth0` in the pod's namespace. The
+/// first is up, the second is for whoever works in that namespace.
 pub(crate) fn create_veth(name: &str, bridge: u32, netns: BorrowedFd<'_>, mac: Mac) -> Message {
     let attributes = Attributes::new()
         .text(libc::IFLA_IFNAME, POD_INTERFACE)
         .bytes(libc::IFLA_ADDRESS, &mac.0)
         .u32(libc::IFLA_NET_NS_FD, netns.as_raw_fd() as u32);
-    let mut peer = link_head(0, true).to_vec();
+    // The kernel cannot set the second end up before it is joined with the first (ENOTCONN).
+    let mut peer = link_head(0, false).to_vec();
     peer.extend_from_slice(attributes.as_bytes());
     let data = Attributes::new().bytes(PEER, &peer);
     let info = Attributes::new()
