@@ -23,6 +23,8 @@ mod netns;
 mod outcome;
 mod port_forward;
 mod relay;
+#[cfg(test)]
+mod relay_tests;
 mod session;
 mod tokens;
 mod upgrade;
