@@ -5,11 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::Digest;
-/// x
-#[derive(Clone,Debug,thiserror::Error)]
-#[allow(missing_docs)]
-pub enum LayerError{#[error("x")] Io{}}
+use crate::{Digest, LayerError};
 
 /// Where a pull or an import went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]

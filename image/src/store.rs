@@ -1,4 +1,0 @@
-//! placeholder
-/// Lease
-#[derive(Debug)]
-pub struct Lease;
