@@ -28,6 +28,8 @@ pub struct Config {
     pub node_name: String,
     /// Address of this node as pods report it (`hostIP`).
     pub node_ip: Option<IpAddr>,
+    /// How many pods the node offers to take from a cluster.
+    pub max_pods: u32,
     /// Leave pods running when the agent stops.
     pub keep: bool,
     /// How often the runtime is listed whole, as a net under its events.
@@ -49,6 +51,7 @@ impl Config {
             cgroup_parent: "/reeve".into(),
             node_name: "localhost".into(),
             node_ip: None,
+            max_pods: 110,
             keep: false,
             relist: Duration::from_secs(300),
             images: None,
