@@ -15,6 +15,7 @@ mod shim;
 mod spec;
 mod store;
 mod types;
+mod user;
 
 pub use config::Config;
 pub use engine::{Engine, EngineStatus};
