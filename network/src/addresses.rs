@@ -42,18 +42,12 @@ impl Plan {
         let subnet = subnet.trunc();
         let size = 1u32 << (32 - u32::from(subnet.prefix_len()));
         // The very last address is the subnet's broadcast.
-        Ok(Self {
-            subnet,
-            subnet6: subnet6.map(|net| net.trunc()),
-            last: size - 2,
-        })
+        Ok(Self { subnet, subnet6: subnet6.map(|net| net.trunc()), last: size - 2 })
     }
 
     /// The subnets, IPv4 first.
     pub(crate) fn subnets(&self) -> Vec<IpNet> {
-        std::iter::once(IpNet::V4(self.subnet))
-            .chain(self.subnet6.map(IpNet::V6))
-            .collect()
+        std::iter::once(IpNet::V4(self.subnet)).chain(self.subnet6.map(IpNet::V6)).collect()
     }
 
     /// How many pods it has room for.
@@ -65,18 +59,11 @@ impl Plan {
     /// be given out again: whoever still talks to it does not reach another pod.
     pub(crate) fn next(&self, after: u32, used: impl Fn(u32) -> bool) -> Result<u32> {
         let first = GATEWAY + 1;
-        let start = if (first..self.last).contains(&after) {
-            after + 1
-        } else {
-            first
-        };
+        let start = if (first..self.last).contains(&after) { after + 1 } else { first };
         (start..=self.last)
             .chain(first..start)
             .find(|slot| !used(*slot))
-            .ok_or_else(|| Error::Exhausted {
-                subnet: self.subnet.to_string(),
-                size: self.size(),
-            })
+            .ok_or_else(|| Error::Exhausted { subnet: self.subnet.to_string(), size: self.size() })
     }
 
     /// The IPv4 address of a slot.
@@ -101,9 +88,7 @@ impl Plan {
             let ip = Ipv6Addr::from_bits(net.network().to_bits() + u128::from(slot));
             Ipv6Net::new_assert(ip, net.prefix_len())
         });
-        std::iter::once(IpNet::V4(four))
-            .chain(six.map(IpNet::V6))
-            .collect()
+        std::iter::once(IpNet::V4(four)).chain(six.map(IpNet::V6)).collect()
     }
 }
 
@@ -116,11 +101,8 @@ mod tests {
     use super::*;
 
     fn plan(text: &str) -> Plan {
-        Plan::new(
-            text.parse().expect("a subnet"),
-            Some("fd00:1::/64".parse().expect("a subnet")),
-        )
-        .expect("a plan")
+        Plan::new(text.parse().expect("a subnet"), Some("fd00:1::/64".parse().expect("a subnet")))
+            .expect("a plan")
     }
 
     #[test]
@@ -132,25 +114,13 @@ mod tests {
         assert_eq!(plan.nets(slot)[0].to_string(), "192.0.2.6/30");
         assert_eq!(plan.nets(slot)[1].to_string(), "fd00:1::2/64");
         let error = plan.next(slot, |_| true).expect_err("none left");
-        assert_eq!(
-            error.to_string(),
-            "no free address in 192.0.2.4/30: all 1 are in use"
-        );
+        assert_eq!(error.to_string(), "no free address in 192.0.2.4/30: all 1 are in use");
     }
 
     #[test]
     fn subnets_that_cannot_serve() {
-        for text in [
-            "10.0.0.0/31",
-            "10.0.0.0/32",
-            "0.0.0.0/0",
-            "127.0.0.0/8",
-            "224.0.0.0/24",
-        ] {
-            assert!(
-                Plan::new(text.parse().expect("a subnet"), None).is_err(),
-                "{text}"
-            );
+        for text in ["10.0.0.0/31", "10.0.0.0/32", "0.0.0.0/0", "127.0.0.0/8", "224.0.0.0/24"] {
+            assert!(Plan::new(text.parse().expect("a subnet"), None).is_err(), "{text}");
         }
         let small6 = Some("fd00::/126".parse().expect("a subnet"));
         assert!(Plan::new("10.0.0.0/24".parse().expect("a subnet"), small6).is_err());

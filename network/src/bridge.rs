@@ -19,11 +19,7 @@ pub(crate) struct Bridge {
 
 impl Bridge {
     pub(crate) fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            index: None,
-            routes_loopback: false,
-        }
+        Self { name: name.to_owned(), index: None, routes_loopback: false }
     }
 
     fn look_up(&self, socket: &mut Socket) -> Result<Option<Link>> {
@@ -38,10 +34,7 @@ impl Bridge {
         if self.index.is_none() {
             return Ok(None);
         }
-        let found = self
-            .look_up(socket)?
-            .filter(|link| link.up)
-            .map(|link| link.index);
+        let found = self.look_up(socket)?.filter(|link| link.up).map(|link| link.index);
         if found != self.index {
             self.index = None;
             self.routes_loopback = false;
@@ -63,17 +56,12 @@ impl Bridge {
             None => {
                 socket.send_all(&[link::create_bridge(&self.name, link::mac_of(plan.ip4(1)))])?;
                 let made = self.look_up(socket)?;
-                made.ok_or_else(|| Error::Answer(format!("look up bridge {}", self.name)))?
-                    .index
+                made.ok_or_else(|| Error::Answer(format!("look up bridge {}", self.name)))?.index
             }
         };
         let mut messages = vec![link::set_up(index, &self.name)];
         let addresses = plan.gateways();
-        messages.extend(
-            addresses
-                .iter()
-                .map(|net| link::add_address(index, &self.name, *net)),
-        );
+        messages.extend(addresses.iter().map(|net| link::add_address(index, &self.name, *net)));
         socket.send_all(&messages)?;
         allow_forwarding(addresses.len() > 1)?;
         self.index = Some(index);
@@ -94,9 +82,7 @@ impl Bridge {
     fn check_overlap(&self, socket: &mut Socket, plan: &Plan, own: Option<u32>) -> Result<()> {
         let subnets = plan.subnets();
         for address in link::addresses(socket)? {
-            let clash = subnets
-                .iter()
-                .find(|subnet: &&IpNet| subnet.contains(&address.net.addr()));
+            let clash = subnets.iter().find(|subnet: &&IpNet| subnet.contains(&address.net.addr()));
             let Some(subnet) = clash.filter(|_| Some(address.link) != own) else {
                 continue;
             };

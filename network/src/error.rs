@@ -155,18 +155,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn file(verb: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
-        Self::File {
-            verb,
-            path: path.into(),
-            source: source.into(),
-        }
+        Self::File { verb, path: path.into(), source: source.into() }
     }
 
     pub(crate) fn system(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
-        Self::System {
-            what: what.into(),
-            source: source.into(),
-        }
+        Self::System { what: what.into(), source: source.into() }
     }
 
     /// The kernel's error number, where one is the cause.

@@ -51,24 +51,11 @@ impl Ledger {
             Some(contents) if contents.subnets == subnets => contents,
             Some(contents) if !contents.pods.is_empty() => {
                 let (was, now) = (contents.subnets.join(", "), subnets.join(", "));
-                return Err(Error::SubnetChanged {
-                    path,
-                    pods: contents.pods.len(),
-                    was,
-                    now,
-                });
+                return Err(Error::SubnetChanged { path, pods: contents.pods.len(), was, now });
             }
-            _ => Contents {
-                subnets,
-                last: 0,
-                pods: BTreeMap::new(),
-            },
+            _ => Contents { subnets, last: 0, pods: BTreeMap::new() },
         };
-        Ok(Self {
-            path,
-            contents,
-            _lock: lock,
-        })
+        Ok(Self { path, contents, _lock: lock })
     }
 
     /// The pod's line.
@@ -85,11 +72,7 @@ impl Ledger {
     pub(crate) fn allocate(&mut self, plan: &Plan, id: &str, ports: &[PortMapping]) -> Result<Entry> {
         let used = |slot| self.contents.pods.values().any(|entry| entry.slot == slot);
         let slot = plan.next(self.contents.last, used)?;
-        let entry = Entry {
-            slot,
-            ports: ports.to_vec(),
-            complete: false,
-        };
+        let entry = Entry { slot, ports: ports.to_vec(), complete: false };
         let written = entry.clone();
         self.change(|contents| {
             contents.last = slot;
@@ -115,10 +98,8 @@ impl Ledger {
     fn change(&mut self, edit: impl FnOnce(&mut Contents)) -> Result<()> {
         let mut contents = self.contents.clone();
         edit(&mut contents);
-        let text = serde_json::to_vec(&contents).map_err(|source| Error::Ledger {
-            path: self.path.clone(),
-            source,
-        })?;
+        let text = serde_json::to_vec(&contents)
+            .map_err(|source| Error::Ledger { path: self.path.clone(), source })?;
         let new = self.path.with_extension("new");
         let write = || File::create(&new)?.write_all(&text);
         write().map_err(|source| Error::file("write", &new, source))?;
@@ -137,20 +118,11 @@ fn read(path: &Path) -> Result<Option<Contents>> {
     if bytes.iter().all(|byte| *byte == 0) {
         return Ok(None);
     }
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|source| Error::Ledger {
-            path: path.to_owned(),
-            source,
-        })
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Ledger { path: path.to_owned(), source })
 }
 
 fn lock(path: &Path) -> Result<Flock<File>> {
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path);
+    let file = File::options().create(true).truncate(false).write(true).open(path);
     let file = file.map_err(|source| Error::file("open", path, source))?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         nix::errno::Errno::EWOULDBLOCK => Error::Locked(path.to_owned()),
@@ -174,10 +146,7 @@ mod tests {
         let a = ledger.allocate(&plan, "a", &[]).expect("an address");
         let b = ledger.allocate(&plan, "b", &[]).expect("an address");
         ledger.remove("b").expect("removal");
-        assert!(matches!(
-            Ledger::open(directory.path(), &plan),
-            Err(Error::Locked(_))
-        ));
+        assert!(matches!(Ledger::open(directory.path(), &plan), Err(Error::Locked(_))));
         drop(ledger);
 
         let mut ledger = Ledger::open(directory.path(), &plan).expect("a ledger");
@@ -193,13 +162,8 @@ mod tests {
         let mut ledger = Ledger::open(directory.path(), &one).expect("a ledger");
         ledger.allocate(&one, "a", &[]).expect("an address");
         drop(ledger);
-        let error = Ledger::open(directory.path(), &other)
-            .expect_err("still in use")
-            .to_string();
-        assert!(
-            error.contains("1 pods still have addresses of 10.1.0.0/24"),
-            "{error}"
-        );
+        let error = Ledger::open(directory.path(), &other).expect_err("still in use").to_string();
+        assert!(error.contains("1 pods still have addresses of 10.1.0.0/24"), "{error}");
 
         let mut ledger = Ledger::open(directory.path(), &one).expect("a ledger");
         ledger.remove("a").expect("removal");
@@ -218,9 +182,6 @@ mod tests {
             Ledger::open(directory.path(), &plan).expect("a fresh start");
         }
         fs::write(&path, "nonsense").expect("a file");
-        assert!(matches!(
-            Ledger::open(directory.path(), &plan),
-            Err(Error::Ledger { .. })
-        ));
+        assert!(matches!(Ledger::open(directory.path(), &plan), Err(Error::Ledger { .. })));
     }
 }

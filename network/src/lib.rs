@@ -3,7 +3,7 @@
 //! # Who does what
 //! [`Network`] is the face. Behind it one thread does everything to the kernel, in order, over two netlink sockets
 //! that stay open; callers wait for its answers. A second thread makes network namespaces ahead (they cost about
-//! half a millisecond), and holds them by descriptors only.
+//! half a millisecond), and holds them by descriptors only. A third deletes interfaces, many at once.
 //!
 //! # Who owns which state
 //! - `<state_dir>/ledger.json`: who has which address and host ports, and whether all of it was made. Written
@@ -34,6 +34,7 @@ mod network;
 mod nft;
 mod pool;
 mod ports;
+mod remover;
 mod sysctl;
 mod worker;
 

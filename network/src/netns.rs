@@ -26,9 +26,7 @@ pub(crate) struct Namespace {
 pub(crate) fn unshare_here() -> Result<Namespace> {
     unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| Error::system("make a network namespace", errno))?;
     let path = "/proc/thread-self/ns/net";
-    let fd = File::open(path)
-        .map_err(|source| Error::file("open", path, source))?
-        .into();
+    let fd = File::open(path).map_err(|source| Error::file("open", path, source))?.into();
     let mut socket = Socket::route()?;
     socket.send_all(&[loopback_up()])?;
     Ok(Namespace { fd, socket })
@@ -44,9 +42,7 @@ pub(crate) fn open_pinned(path: &Path) -> Result<Option<Namespace>> {
     if !is_pinned(path)? {
         return Ok(None);
     }
-    let fd: OwnedFd = File::open(path)
-        .map_err(|source| Error::file("open", path, source))?
-        .into();
+    let fd: OwnedFd = File::open(path).map_err(|source| Error::file("open", path, source))?.into();
     let socket = in_thread(|| {
         setns(fd.as_fd(), CloneFlags::CLONE_NEWNET).map_err(|errno| Error::file("enter", path, errno))?;
         let mut socket = Socket::route()?;
@@ -69,14 +65,8 @@ pub(crate) fn is_pinned(path: &Path) -> Result<bool> {
 pub(crate) fn pin(namespace: &Namespace, path: &Path) -> Result<()> {
     File::create(path).map_err(|source| Error::file("create", path, source))?;
     let source = format!("/proc/self/fd/{}", namespace.fd.as_raw_fd());
-    mount(
-        Some(source.as_str()),
-        path,
-        None::<&str>,
-        MsFlags::MS_BIND,
-        None::<&str>,
-    )
-    .map_err(|errno| Error::file("pin a network namespace at", path, errno))
+    mount(Some(source.as_str()), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .map_err(|errno| Error::file("pin a network namespace at", path, errno))
 }
 
 /// Takes the pin away: lazily, since processes may still be inside. Well if there is none.
@@ -95,9 +85,7 @@ pub(crate) fn unpin(path: &Path) -> Result<()> {
 /// Runs this in a thread of its own, so that what it does to its namespaces ends with it.
 fn in_thread<T: Send>(body: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .name("netns".to_owned())
-            .spawn_scoped(scope, body);
+        let thread = std::thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, body);
         let thread = thread.map_err(|source| Error::system("start a thread", source))?;
         thread.join().unwrap_or(Err(Error::Closed))
     })

@@ -40,28 +40,17 @@ impl Network {
         let (jobs, queue) = channel();
         let (opened, ready) = oneshot::channel();
         let thread = {
-            let (config, plan, ledger, problem) = (
-                config.clone(),
-                plan.clone(),
-                Arc::clone(&ledger),
-                Arc::clone(&problem),
-            );
-            std::thread::Builder::new()
-                .name("network".to_owned())
-                .spawn(move || match Worker::open(config, plan, ledger, problem) {
+            let (config, plan, ledger, problem) =
+                (config.clone(), plan.clone(), Arc::clone(&ledger), Arc::clone(&problem));
+            std::thread::Builder::new().name("network".to_owned()).spawn(move || {
+                match Worker::open(config, plan, ledger, problem) {
                     Ok(worker) => run(worker, opened, &queue),
                     Err(error) => drop(opened.send(Err(error))),
-                })
+                }
+            })
         };
         let thread = thread.map_err(|source| Error::system("start a thread", source))?;
-        let network = Self {
-            config,
-            plan,
-            ledger,
-            problem,
-            jobs: Some(jobs),
-            thread: Some(thread),
-        };
+        let network = Self { config, plan, ledger, problem, jobs: Some(jobs), thread: Some(thread) };
         ready.await.unwrap_or(Err(Error::Closed))?;
         Ok(network)
     }
@@ -81,7 +70,8 @@ impl Network {
     pub async fn detach(&self, id: &str) -> Result<()> {
         check_id(id)?;
         let id = id.to_owned();
-        self.call(move |worker| worker.detach(&id)).await
+        let gone = self.call(move |worker| Ok(worker.detach(&id))).await?;
+        gone.await.unwrap_or(Err(Error::Closed))
     }
 
     /// The place of an attached pod.
@@ -139,31 +129,25 @@ fn run(mut worker: Worker, opened: oneshot::Sender<Result<()>>, queue: &Receiver
     }
     for job in queue {
         job(&mut worker);
+        worker.refill();
     }
 }
 
 /// The kernel's rule for interface names (`dev_valid_name`), and room for the table's name.
 fn check_bridge(name: &str) -> Result<()> {
     let fits = !name.is_empty() && name.len() < libc::IFNAMSIZ && name != "." && name != "..";
-    let plain = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if fits && plain {
         return Ok(());
     }
     let reason =
         format!("{name:?} is not a name for an interface: 1 to 15 letters, digits, '-', '_' and '.'");
-    Err(Error::Setting {
-        setting: "bridge",
-        reason,
-    })
+    Err(Error::Setting { setting: "bridge", reason })
 }
 
 /// An id becomes a file's name and an interface's alias.
 fn check_id(id: &str) -> Result<()> {
-    let plain = id
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if plain && !id.is_empty() && id.len() <= 128 && !id.starts_with('.') {
         return Ok(());
     }

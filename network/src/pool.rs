@@ -2,57 +2,61 @@
 //!
 //! They are held by descriptors alone, so they vanish with the daemon, however it ends.
 
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::netns::{self, Namespace};
 
-/// A supply of namespaces, kept up by a thread of its own.
+/// A supply of namespaces, made by a thread of its own.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    supply: Option<Receiver<Namespace>>,
+    supply: Receiver<Namespace>,
+    orders: Option<Sender<()>>,
     maker: Option<JoinHandle<()>>,
 }
 
 impl Pool {
-    /// Keeps `size` namespaces ready; with 0 each is made when it is asked for.
+    /// Makes `size` namespaces ready.
     pub(crate) fn new(size: usize) -> Result<Self> {
-        if size == 0 {
-            return Ok(Self {
-                supply: None,
-                maker: None,
-            });
-        }
-        // The maker holds one more in its hands while the channel is full.
-        let (sender, supply) = sync_channel(size - 1);
+        let (made, supply) = channel();
+        let (orders, queue) = channel::<()>();
         let maker = std::thread::Builder::new()
             .name("netns-maker".to_owned())
             .spawn(move || {
-                // Where one cannot be made the supply ends, and whoever needs one makes it and sees the error.
-                while let Ok(namespace) = netns::unshare_here() {
-                    if sender.send(namespace).is_err() {
+                for () in queue {
+                    // Where one cannot be made the supply ends, and whoever needs one makes it and sees the error.
+                    let Ok(namespace) = netns::unshare_here() else { return };
+                    if made.send(namespace).is_err() {
                         return;
                     }
                 }
             })
             .map_err(|source| Error::system("start a thread", source))?;
-        Ok(Self {
-            supply: Some(supply),
-            maker: Some(maker),
-        })
+        let pool = Self { supply, orders: Some(orders), maker: Some(maker) };
+        (0..size).for_each(|_| pool.order());
+        Ok(pool)
     }
 
-    /// A namespace that is nobody's yet.
-    pub(crate) fn take(&self) -> Result<Namespace> {
-        let ready = self.supply.as_ref().and_then(|supply| supply.try_recv().ok());
-        ready.map_or_else(netns::make, Ok)
+    /// A namespace that is nobody's yet, and whether it came from the supply: then the taker orders another when
+    /// it has the time. Making one competes with what the taker does to its own.
+    pub(crate) fn take(&self) -> Result<(Namespace, bool)> {
+        match self.supply.try_recv() {
+            Ok(namespace) => Ok((namespace, true)),
+            Err(_) => netns::make().map(|namespace| (namespace, false)),
+        }
+    }
+
+    /// Has one more made.
+    pub(crate) fn order(&self) {
+        // Where the maker has ended each is made when it is needed.
+        let _ = self.orders.as_ref().map(|orders| orders.send(()));
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.supply = None;
+        self.orders = None;
         // A maker that panicked has nothing to say here.
         self.maker.take().map(JoinHandle::join);
     }

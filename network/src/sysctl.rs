@@ -27,9 +27,7 @@ pub(crate) fn interfaces(family: &str) -> Result<Vec<String>> {
     let path = path(&format!("{family}/conf"));
     let wrap = |source| Error::file("list", &path, source);
     let entries = fs::read_dir(&path).map_err(wrap)?;
-    entries
-        .map(|entry| Ok(entry.map_err(wrap)?.file_name().to_string_lossy().into_owned()))
-        .collect()
+    entries.map(|entry| Ok(entry.map_err(wrap)?.file_name().to_string_lossy().into_owned())).collect()
 }
 
 /// Sets a key from one value to another, where it has the first.

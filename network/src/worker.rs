@@ -11,6 +11,8 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::oneshot;
+
 use crate::addresses::Plan;
 use crate::bridge::Bridge;
 use crate::config::{Attachment, Config, PortMapping};
@@ -22,6 +24,7 @@ use crate::netns::{self, Namespace};
 use crate::nft::{self, PodPorts, Ruleset};
 use crate::pool::Pool;
 use crate::ports;
+use crate::remover::Remover;
 
 /// The ledger, written by the worker and read by everybody.
 pub(crate) type SharedLedger = Arc<Mutex<Ledger>>;
@@ -36,6 +39,9 @@ pub(crate) struct Worker {
     plan: Plan,
     ledger: SharedLedger,
     pool: Pool,
+    /// How many namespaces were taken from the pool and not ordered again.
+    taken: usize,
+    remover: Remover,
     route: Socket,
     netfilter: Socket,
     ruleset: Ruleset,
@@ -56,6 +62,8 @@ impl Worker {
             .map_err(|source| Error::file("create", &config.netns_dir, source))?;
         Ok(Self {
             pool: Pool::new(config.prepared)?,
+            taken: 0,
+            remover: Remover::new(doomed_group(&config.bridge))?,
             route: Socket::route()?,
             netfilter: Socket::netfilter()?,
             ruleset: Ruleset::new(&config.bridge, plan.subnets()),
@@ -101,6 +109,10 @@ impl Worker {
     }
 
     pub(crate) fn attach(&mut self, id: &str, wanted: &[PortMapping]) -> Result<Attachment> {
+        if lock(&self.ledger).get(id).is_some_and(|entry| !entry.complete) {
+            // It may be on its way out.
+            self.remover.settle();
+        }
         let known = lock(&self.ledger).get(id).cloned();
         if let Some(entry) = &known
             && entry.complete
@@ -114,21 +126,14 @@ impl Worker {
         {
             let ledger = lock(&self.ledger);
             let others = ledger.pods().filter(|(other, _)| *other != id);
-            ports::check_free(
-                wanted,
-                others.map(|(other, entry)| (other, entry.ports.as_slice())),
-            )?;
+            ports::check_free(wanted, others.map(|(other, entry)| (other, entry.ports.as_slice())))?;
         }
         let bridge = self.ensure()?;
         let fresh = known.is_none();
         let mut entry = match known {
             None => lock(&self.ledger).allocate(&self.plan, id, wanted)?,
             Some(entry) => {
-                let entry = Entry {
-                    ports: wanted.to_vec(),
-                    complete: false,
-                    ..entry
-                };
+                let entry = Entry { ports: wanted.to_vec(), complete: false, ..entry };
                 lock(&self.ledger).set(id, entry.clone())?;
                 entry
             }
@@ -140,12 +145,17 @@ impl Worker {
         match made {
             Ok(()) => Ok(attachment(&self.config, &self.plan, id, &entry)),
             Err(error) => {
-                if let Err(undo) = self.detach(id) {
+                if let Err(undo) = self.detach_now(id) {
                     tracing::warn!(pod = id, error = %undo, "a failed attachment is not wholly undone");
                 }
                 Err(error)
             }
         }
+    }
+
+    /// Makes good what was taken from the pool: between two jobs, when nobody waits.
+    pub(crate) fn refill(&mut self) {
+        (0..std::mem::take(&mut self.taken)).for_each(|_| self.pool.order());
     }
 
     /// Whether the kernel still has what the ledger says; a reboot takes it away.
@@ -169,18 +179,14 @@ impl Worker {
             tracing::warn!(%error, "nftables rules are not as they were left: writing them anew");
             self.replace_rules(None)?;
         }
-        if pod
-            .ports
-            .iter()
-            .any(|mapping| mapping.host_ip.is_none_or(|ip| ip.is_ipv4()))
-        {
+        if pod.ports.iter().any(|mapping| mapping.host_ip.is_none_or(|ip| ip.is_ipv4())) {
             self.bridge.route_loopback()?;
         }
-        nft::forget(&mut self.netfilter, &pod.ips, &pod.ports)
+        nft::forget_ports(&mut self.netfilter, &pod.ips, &pod.ports)
     }
 
     /// The pod's pinned namespace: the one that is there, or one from the pool.
-    fn namespace(&self, id: &str, fresh: bool) -> Result<Namespace> {
+    fn namespace(&mut self, id: &str, fresh: bool) -> Result<Namespace> {
         let path = self.pin(id);
         if fresh {
             // A pin that the ledger knows nothing of may hold anything.
@@ -188,7 +194,8 @@ impl Worker {
         } else if let Some(namespace) = netns::open_pinned(&path)? {
             return Ok(namespace);
         }
-        let namespace = self.pool.take()?;
+        let (namespace, pooled) = self.pool.take()?;
+        self.taken += usize::from(pooled);
         netns::pin(&namespace, &path)?;
         Ok(namespace)
     }
@@ -216,51 +223,46 @@ impl Worker {
             link.ok_or_else(|| Error::Answer(format!("look up interface {POD_INTERFACE} in the pod")))?;
         let addresses = self.plan.nets(entry.slot);
         let mut messages = vec![link::set_up(link.index, POD_INTERFACE)];
-        messages.extend(
-            addresses
-                .iter()
-                .map(|net| link::add_address(link.index, POD_INTERFACE, *net)),
-        );
+        messages.extend(addresses.iter().map(|net| link::add_address(link.index, POD_INTERFACE, *net)));
         let gateways = self.plan.gateways();
-        messages.extend(
-            gateways
-                .iter()
-                .map(|net| link::add_default_route(link.index, net.addr())),
-        );
+        messages.extend(gateways.iter().map(|net| link::add_default_route(link.index, net.addr())));
         socket.send_all(&messages)
     }
 
-    /// Takes a pod out. Goes on past what fails; the pod stays in the ledger until nothing does.
-    pub(crate) fn detach(&mut self, id: &str) -> Result<()> {
+    /// Takes a pod out. Goes on past what fails; the pod stays in the ledger until nothing does. The answer comes
+    /// when the interface is gone; meanwhile there may be other work.
+    pub(crate) fn detach(&mut self, id: &str) -> oneshot::Receiver<Result<()>> {
+        let (answer, answered) = oneshot::channel();
         let path = self.pin(id);
         let Some(entry) = lock(&self.ledger).get(id).cloned() else {
-            return netns::unpin(&path);
+            // The receiver is in our hands.
+            let _ = answer.send(netns::unpin(&path));
+            return answered;
         };
         let mut errors = Vec::new();
-        let mut note = |result: Result<()>| errors.extend(result.err());
-
         if entry.complete {
-            note(lock(&self.ledger).set(
-                id,
-                Entry {
-                    complete: false,
-                    ..entry.clone()
-                },
-            ));
+            errors.extend(lock(&self.ledger).set(id, Entry { complete: false, ..entry.clone() }).err());
         }
         if !entry.ports.is_empty() {
-            note(self.remove_rules(id, &entry));
+            errors.extend(self.remove_rules(id, &entry).err());
         }
+        errors.extend(netns::unpin(&path).err());
+
+        let (id, ledger) = (id.to_owned(), Arc::clone(&self.ledger));
         let interface = link::host_interface(self.plan.ip4(entry.slot));
-        note(self.delete_link(&interface));
-        note(netns::unpin(&path));
-        if errors.is_empty() {
-            return lock(&self.ledger).remove(id);
-        }
-        Err(Error::Detach {
-            id: id.to_owned(),
-            errors,
-        })
+        let after = move |deleted: Result<()>| {
+            errors.extend(deleted.err());
+            let result =
+                if errors.is_empty() { lock(&ledger).remove(&id) } else { Err(Error::Detach { id, errors }) };
+            // Whoever asked may have gone away.
+            let _ = answer.send(result);
+        };
+        self.remover.delete(interface, Box::new(after));
+        answered
+    }
+
+    fn detach_now(&mut self, id: &str) -> Result<()> {
+        self.detach(id).blocking_recv().unwrap_or(Err(Error::Closed))
     }
 
     fn remove_rules(&mut self, id: &str, entry: &Entry) -> Result<()> {
@@ -269,7 +271,7 @@ impl Worker {
             tracing::debug!(pod = id, %error, "nftables rules are not as they were left: writing them anew");
             self.replace_rules(Some(id))?;
         }
-        nft::forget(&mut self.netfilter, &pod.ips, &pod.ports)
+        nft::forget_pod(&mut self.netfilter, &pod.ips, &pod.ports)
     }
 
     /// Writes the tables anew from the ledger, without one pod.
@@ -294,19 +296,12 @@ impl Worker {
     pub(crate) fn sweep(&mut self, keep: &HashSet<String>) -> Result<Vec<String>> {
         let known: Vec<_> = lock(&self.ledger).pods().map(|(id, _)| id.to_owned()).collect();
         let strangers = self.pins()?.into_iter().filter(|id| !known.contains(id));
-        let gone: Vec<_> = known
-            .iter()
-            .cloned()
-            .chain(strangers)
-            .filter(|id| !keep.contains(id))
-            .collect();
-        let mut errors: Vec<_> = gone.iter().filter_map(|id| self.detach(id).err()).collect();
+        let gone: Vec<_> = known.iter().cloned().chain(strangers).filter(|id| !keep.contains(id)).collect();
+        let going: Vec<_> = gone.iter().map(|id| self.detach(id)).collect();
+        let results = going.into_iter().map(|done| done.blocking_recv().unwrap_or(Err(Error::Closed)));
+        let mut errors: Vec<_> = results.filter_map(Result::err).collect();
         errors.extend(self.sweep_bridge().err());
-        if errors.is_empty() {
-            Ok(gone)
-        } else {
-            Err(Error::Sweep(errors))
-        }
+        if errors.is_empty() { Ok(gone) } else { Err(Error::Sweep(errors)) }
     }
 
     fn sweep_bridge(&mut self) -> Result<()> {
@@ -315,20 +310,12 @@ impl Worker {
         };
         let known: HashSet<_> = {
             let ledger = lock(&self.ledger);
-            ledger
-                .pods()
-                .map(|(_, entry)| link::host_interface(self.plan.ip4(entry.slot)))
-                .collect()
+            ledger.pods().map(|(_, entry)| link::host_interface(self.plan.ip4(entry.slot))).collect()
         };
         let ports = link::links(&mut self.route)?;
-        let strays = ports
-            .iter()
-            .filter(|link| link.master == Some(bridge) && !known.contains(&link.name));
+        let strays = ports.iter().filter(|link| link.master == Some(bridge) && !known.contains(&link.name));
         for stray in strays {
-            tracing::info!(
-                interface = stray.name,
-                "removing an interface that belongs to no pod"
-            );
+            tracing::info!(interface = stray.name, "removing an interface that belongs to no pod");
             self.delete_link(&stray.name)?;
         }
         self.replace_rules(None)
@@ -338,13 +325,12 @@ impl Worker {
     fn pins(&self) -> Result<Vec<String>> {
         let wrap = |source| Error::file("list", &self.config.netns_dir, source);
         let entries = fs::read_dir(&self.config.netns_dir).map_err(wrap)?;
-        entries
-            .map(|entry| Ok(entry.map_err(wrap)?.file_name().to_string_lossy().into_owned()))
-            .collect()
+        entries.map(|entry| Ok(entry.map_err(wrap)?.file_name().to_string_lossy().into_owned())).collect()
     }
 
     /// Removes the bridge and the tables when no pod needs them; tells whether it did.
     pub(crate) fn tear_down(&mut self) -> Result<bool> {
+        self.remover.settle();
         if self.has_pods() {
             return Ok(false);
         }
@@ -362,10 +348,7 @@ impl Worker {
     }
 
     fn pod_ports(&self, entry: &Entry) -> PodPorts {
-        PodPorts {
-            ips: self.plan.ips(entry.slot),
-            ports: entry.ports.clone(),
-        }
+        PodPorts { ips: self.plan.ips(entry.slot), ports: entry.ports.clone() }
     }
 }
 
@@ -380,4 +363,11 @@ pub(crate) fn attachment(config: &Config, plan: &Plan, id: &str, entry: &Entry) 
         mac: link::mac_of(ip),
         host_interface: link::host_interface(ip),
     }
+}
+
+/// The group for interfaces on their way out (see [`Remover`]): "rv" and something of the bridge's name, so that two
+/// networks in one namespace do not share it.
+fn doomed_group(bridge: &str) -> u32 {
+    let hash = bridge.bytes().fold(0u16, |hash, byte| hash.wrapping_mul(31).wrapping_add(u16::from(byte)));
+    u32::from_be_bytes(*b"rv\0\0") | u32::from(hash)
 }

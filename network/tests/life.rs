@@ -22,10 +22,7 @@ fn nothing_is_left() {
                 world.attach(
                     &network,
                     id,
-                    &[
-                        mapping(8000 + n, 80, Protocol::Udp),
-                        bound("127.0.0.1", 9000 + n, 1),
-                    ],
+                    &[mapping(8000 + n, 80, Protocol::Udp), bound("127.0.0.1", 9000 + n, 1)],
                 );
             }
             for id in &ids {
@@ -51,10 +48,7 @@ fn a_restart_in_the_middle() {
         let attached = world.attach(&network, "web", &ports);
         Place::of(&attached).serve_tcp("0.0.0.0", 80);
         drop(network);
-        assert!(
-            world.host.call_tcp("127.0.0.1", 8080).is_ok(),
-            "the pod stays connected"
-        );
+        assert!(world.host.call_tcp("127.0.0.1", 8080).is_ok(), "the pod stays connected");
 
         let network = world.open(world.config());
         network.ready().expect("ready");
@@ -73,9 +67,7 @@ fn a_restart_in_the_middle() {
 fn two_of_one_ledger_never_meet() {
     World::with(|world| {
         let _network = world.open(world.config());
-        let error = world
-            .wait(reeve_network::Network::open(world.config()))
-            .expect_err("locked");
+        let error = world.wait(reeve_network::Network::open(world.config())).expect_err("locked");
         assert!(matches!(error, Error::Locked(_)), "{error}");
     });
 }
@@ -84,12 +76,8 @@ fn two_of_one_ledger_never_meet() {
 fn two_networks_side_by_side() {
     World::with(|world| {
         let at = |name| world.directory.path().join(name);
-        let second = Config::new(
-            "rvt1",
-            "10.99.0.0/24".parse().expect("a subnet"),
-            at("state1"),
-            at("netns1"),
-        );
+        let second =
+            Config::new("rvt1", "10.99.0.0/24".parse().expect("a subnet"), at("state1"), at("netns1"));
         let (one, two) = (world.open(world.config()), world.open(second));
         world.attach(&one, "a", &[mapping(8080, 80, Protocol::Tcp)]);
         let before = (sh("ip link show rvt0"), sh("nft list table ip reeve_rvt0"));
@@ -97,10 +85,7 @@ fn two_networks_side_by_side() {
         assert_eq!(b.ips[0].to_string(), "10.99.0.2");
         world.wait(two.sweep(&HashSet::new())).expect("sweep");
         world.wait(two.tear_down()).expect("tear down");
-        assert_eq!(
-            (sh("ip link show rvt0"), sh("nft list table ip reeve_rvt0")),
-            before
-        );
+        assert_eq!((sh("ip link show rvt0"), sh("nft list table ip reeve_rvt0")), before);
         assert!(one.get("a").is_some());
     });
 }
@@ -130,10 +115,7 @@ fn a_crash_at_each_step_is_made_good() {
                 assert_ne!(text, half);
                 fs::write(&ledger, half).expect("a ledger");
                 // A namespace without a pin takes its interfaces along, some time.
-                sh(&format!(
-                    "set +e; cd {}; {damage}; true",
-                    world.directory.path().display()
-                ));
+                sh(&format!("set +e; cd {}; {damage}; true", world.directory.path().display()));
 
                 let network = world.open(world.config());
                 assert_eq!(network.get("web"), None, "not complete");
@@ -148,10 +130,7 @@ fn a_crash_at_each_step_is_made_good() {
                     .unwrap_or_else(|error| panic!("{verb} after {damage:?}: {error}"));
                 world.wait(network.tear_down()).expect("tear down");
                 let left = world.inventory();
-                assert!(
-                    !left.contains("rv") && left.contains("pins 0"),
-                    "{verb} after {damage:?}: {left}"
-                );
+                assert!(!left.contains("rv") && left.contains("pins 0"), "{verb} after {damage:?}: {left}");
             });
         }
     }
@@ -164,10 +143,7 @@ fn a_complete_pod_that_lost_its_place_gets_it_back() {
         let attached = world.attach(&network, "web", &[]);
         drop(network);
         // As after a reboot.
-        sh(&format!(
-            "umount -l {}; ip link del rv0a580002; ip link del rvt0",
-            attached.netns.display()
-        ));
+        sh(&format!("umount -l {}; ip link del rv0a580002; ip link del rvt0", attached.netns.display()));
         let network = world.open(world.config());
         assert_eq!(world.attach(&network, "web", &[]), attached);
         Place::of(&attached).serve_tcp("0.0.0.0", 80);
@@ -188,10 +164,7 @@ fn ports_can_change_and_rules_heal() {
         world.host.call_tcp("127.0.0.1", 8081).expect("the new port");
         sh("nft flush ruleset");
         world.attach(&network, "other", &[mapping(9090, 1, Protocol::Tcp)]);
-        world
-            .host
-            .call_tcp("127.0.0.1", 8081)
-            .expect("healed by the next pod with ports");
+        world.host.call_tcp("127.0.0.1", 8081).expect("healed by the next pod with ports");
         sh("nft flush ruleset");
         world.wait(network.detach("other")).expect("detach heals too");
         world.host.call_tcp("127.0.0.1", 8081).expect("healed");
@@ -210,9 +183,7 @@ fn sweep_takes_what_belongs_to_nobody() {
         sh("ip link add stray0 type veth peer name stray1; ip link set stray0 master rvt0");
         sh("nft add element ip reeve_rvt0 ports '{ tcp . 99 : 10.88.0.9 . 99 }'");
 
-        let mut gone = world
-            .wait(network.sweep(&HashSet::from(["keep".to_owned()])))
-            .expect("sweep");
+        let mut gone = world.wait(network.sweep(&HashSet::from(["keep".to_owned()]))).expect("sweep");
         gone.sort();
         assert_eq!(gone, ["drop", "stray"]);
         assert!(network.get("keep").is_some() && network.get("drop").is_none());
@@ -226,19 +197,11 @@ fn sweep_takes_what_belongs_to_nobody() {
 #[test]
 fn a_small_subnet_is_used_up_and_given_back() {
     World::with(|world| {
-        let config = Config {
-            subnet: "10.77.0.0/29".parse().expect("a subnet"),
-            ..world.config()
-        };
+        let config = Config { subnet: "10.77.0.0/29".parse().expect("a subnet"), ..world.config() };
         let network = world.open(config);
-        let ips: Vec<_> = (0..5)
-            .map(|n| world.attach(&network, &format!("p{n}"), &[]).ips[0])
-            .collect();
+        let ips: Vec<_> = (0..5).map(|n| world.attach(&network, &format!("p{n}"), &[]).ips[0]).collect();
         let error = world.wait(network.attach("more", &[])).expect_err("full");
-        assert_eq!(
-            error.to_string(),
-            "no free address in 10.77.0.0/29: all 5 are in use"
-        );
+        assert_eq!(error.to_string(), "no free address in 10.77.0.0/29: all 5 are in use");
         assert_eq!(network.get("more"), None);
         world.wait(network.detach("p3")).expect("detach");
         assert_eq!(world.attach(&network, "more", &[]).ips[0], ips[3]);
@@ -254,9 +217,7 @@ fn errors_a_person_understands() {
         };
         let network = world.open(world.config());
         world.attach(&network, "web", &[mapping(8080, 80, Protocol::Tcp)]);
-        let taken = world
-            .wait(network.attach("other", &[bound("127.0.0.1", 8080, 80)]))
-            .expect_err("taken");
+        let taken = world.wait(network.attach("other", &[bound("127.0.0.1", 8080, 80)])).expect_err("taken");
         assert_eq!(text(taken), "host port 127.0.0.1:8080/tcp is taken by pod web");
         assert_eq!(network.get("other"), None);
         let id = world.wait(network.attach("../up", &[])).expect_err("refused");

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::raw::{echo, sctp_init};
 use common::{HOST, HOST6, OUTSIDE, OUTSIDE6, Place, World, bound, call_from, mapping, rules, sh};
 use reeve_network::Protocol;
 
@@ -13,36 +14,27 @@ fn pods_reach_each_other_and_the_host() {
     World::with(|world| {
         let network = world.open(world.dual());
         let (a, b) = (world.attach(&network, "a", &[]), world.attach(&network, "b", &[]));
-        assert_eq!(
-            a.ips.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["10.88.0.2", "fd00:88::2"]
-        );
+        assert_eq!(a.ips.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.88.0.2", "fd00:88::2"]);
         let (pod_a, pod_b) = (Place::of(&a), Place::of(&b));
-        assert_eq!(
-            pod_a.run(|| sh("cat /proc/net/route | wc -l")).trim(),
-            "3",
-            "default and subnet"
-        );
+        assert_eq!(pod_a.run(|| sh("cat /proc/net/route | wc -l")).trim(), "3", "default and subnet");
         assert!(pod_a.run(|| sh("ip link show eth0")).contains(&a.mac.to_string()));
+
+        for (from, to) in [(&pod_a, "10.88.0.3"), (&pod_b, "10.88.0.2"), (&pod_a, GATEWAY)] {
+            let socket = from.raw(libc::IPPROTO_ICMP);
+            socket.send(to, &echo());
+            let (source, reply) = socket.receive().expect("an echo");
+            assert_eq!((source.to_string().as_str(), reply[0]), (to, 0));
+        }
 
         pod_b.serve_tcp("::", 80);
         pod_b.serve_udp("10.88.0.3", 53);
         world.host.serve_tcp("::", 81);
         assert_eq!(pod_a.call_tcp("10.88.0.3", 80).expect("pod to pod"), "10.88.0.2");
         assert_eq!(pod_a.call_udp("10.88.0.3", 53).expect("pod to pod"), "10.88.0.2");
-        assert_eq!(
-            pod_a.call_tcp("fd00:88::3", 80).expect("pod to pod"),
-            "fd00:88::2"
-        );
+        assert_eq!(pod_a.call_tcp("fd00:88::3", 80).expect("pod to pod"), "fd00:88::2");
         assert_eq!(pod_a.call_tcp(GATEWAY, 81).expect("pod to host"), "10.88.0.2");
-        assert_eq!(
-            world.host.call_tcp("10.88.0.3", 80).expect("host to pod"),
-            GATEWAY
-        );
-        assert_eq!(
-            world.host.call_tcp("fd00:88::3", 80).expect("host to pod"),
-            GATEWAY6
-        );
+        assert_eq!(world.host.call_tcp("10.88.0.3", 80).expect("host to pod"), GATEWAY);
+        assert_eq!(world.host.call_tcp("fd00:88::3", 80).expect("host to pod"), GATEWAY6);
         pod_b.serve_tcp("127.0.0.1", 82);
         assert_eq!(pod_b.call_tcp("127.0.0.1", 82).expect("loopback"), "127.0.0.1");
     });
@@ -79,11 +71,7 @@ fn host_ports_from_every_side() {
         assert_eq!(udp(&outside, HOST), OUTSIDE);
         assert_eq!(tcp(&outside, HOST6), OUTSIDE6);
         assert_eq!(tcp(&world.host, HOST), HOST, "from the host to its own address");
-        assert_eq!(
-            tcp(&world.host, "127.0.0.1"),
-            GATEWAY,
-            "from the host by loopback"
-        );
+        assert_eq!(tcp(&world.host, "127.0.0.1"), GATEWAY, "from the host by loopback");
         assert_eq!(udp(&world.host, "127.0.0.1"), GATEWAY);
         assert_eq!(tcp(&world.host, "127.9.9.9"), GATEWAY, "all of 127/8 is loopback");
         assert_eq!(tcp(&world.host, HOST6), HOST6);
@@ -121,6 +109,23 @@ fn a_host_port_on_one_address_only() {
 }
 
 #[test]
+fn an_sctp_host_port() {
+    World::with(|world| {
+        let network = world.open(world.config());
+        let outside = world.outside();
+        let pod = Place::of(&world.attach(&network, "a", &[mapping(3868, 5868, Protocol::Sctp)]));
+        // No kernel here speaks SCTP, so the packet itself is looked at where it arrives.
+        let arrivals = pod.raw(libc::IPPROTO_SCTP);
+        for (from, seen) in [(&outside, OUTSIDE), (&world.host, HOST)] {
+            from.raw(libc::IPPROTO_SCTP).send(HOST, &sctp_init(4000, 3868));
+            let (source, packet) = arrivals.receive().expect("the packet");
+            assert_eq!(source.to_string(), seen);
+            assert_eq!(packet[2..4], 5868u16.to_be_bytes(), "to the pod's port");
+        }
+    });
+}
+
+#[test]
 fn no_pod_speaks_to_the_hosts_loopback() {
     World::with(|world| {
         let network = world.open(world.config());
@@ -134,10 +139,7 @@ fn no_pod_speaks_to_the_hosts_loopback() {
         });
         assert!(pod.call_tcp("127.0.0.1", 9000).is_err());
         sh("nft flush chain ip reeve_rvt0 guard");
-        assert!(
-            pod.call_tcp("127.0.0.1", 9000).is_ok(),
-            "the guard alone keeps it out"
-        );
+        assert!(pod.call_tcp("127.0.0.1", 9000).is_ok(), "the guard alone keeps it out");
     });
 }
 
@@ -154,10 +156,7 @@ fn a_udp_stream_follows_the_port_to_the_next_pod() {
         for id in ["one", "two"] {
             let pod = Place::of(&world.attach(&network, id, &[mapping(5353, 53, Protocol::Udp)]));
             pod.serve_udp("0.0.0.0", 53);
-            assert_eq!(
-                call().unwrap_or_else(|error| panic!("{id}: {error}\n{}", rules())),
-                OUTSIDE
-            );
+            assert_eq!(call().unwrap_or_else(|error| panic!("{id}: {error}\n{}", rules())), OUTSIDE);
             world.wait(network.detach(id)).expect("detach");
         }
         call().expect_err("nobody there any more");

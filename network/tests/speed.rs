@@ -1,5 +1,9 @@
 //! How long a pod's network takes. Run it by itself: `cargo test -p reeve-network --test speed -- --ignored --nocapture`.
-#![allow(clippy::print_stdout, reason = "it reports figures")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "it reports figures, and rests between them"
+)]
 
 mod common;
 
@@ -16,10 +20,7 @@ fn attach_and_detach() {
         world.attach(&network, "warm", &[]);
         for (words, ports) in [
             ("no ports", vec![]),
-            (
-                "two host ports",
-                vec![mapping(8080, 80, Protocol::Tcp), bound("127.0.0.1", 81, 81)],
-            ),
+            ("two host ports", vec![mapping(8080, 80, Protocol::Tcp), bound("127.0.0.1", 81, 81)]),
             ("a UDP host port", vec![mapping(53, 53, Protocol::Udp)]),
         ] {
             let (mut attach, mut detach) = (Vec::new(), Vec::new());
@@ -30,19 +31,19 @@ fn attach_and_detach() {
                 attach.push(time(|| drop(world.attach(&network, &id, &ports))));
                 detach.push(time(|| world.wait(network.detach(&id)).expect("detach")));
             }
-            println!(
-                "{words}: attach {}, detach {}",
-                quantiles(attach),
-                quantiles(detach)
-            );
+            println!("{words}: attach {}, detach {}", quantiles(attach), quantiles(detach));
         }
+        // The kernel takes namespaces apart in its own time.
+        std::thread::sleep(Duration::from_secs(2));
         let ids: Vec<_> = (0..100).map(|n| format!("many-{n}")).collect();
         let up = time(|| ids.iter().for_each(|id| drop(world.attach(&network, id, &[]))));
         let last = time(|| drop(world.attach(&network, "last", &[mapping(8080, 80, Protocol::Tcp)])));
-        let down = time(|| {
-            ids.iter()
-                .for_each(|id| world.wait(network.detach(id)).expect("detach"))
-        });
+        let down = time(|| ids.iter().for_each(|id| world.wait(network.detach(id)).expect("detach")));
+        let ids: Vec<_> = (0..100).map(|n| format!("more-{n}")).collect();
+        ids.iter().for_each(|id| drop(world.attach(&network, id, &[])));
+        std::thread::sleep(Duration::from_secs(1));
+        let together = time(|| drop(world.wait(network.sweep(&Default::default())).expect("sweep")));
+        println!("100 pods swept out at once: {together:?}");
         println!("100 pods without a pause: up {up:?}, then one more {last:?}, down {down:?}");
     });
 }
@@ -55,10 +56,5 @@ fn time(body: impl FnOnce()) -> Duration {
 
 fn quantiles(mut times: Vec<Duration>) -> String {
     times.sort();
-    format!(
-        "min {:?} p50 {:?} p90 {:?}",
-        times[0],
-        times[times.len() / 2],
-        times[times.len() * 9 / 10]
-    )
+    format!("min {:?} p50 {:?} p90 {:?}", times[0], times[times.len() / 2], times[times.len() * 9 / 10])
 }

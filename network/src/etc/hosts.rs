@@ -38,10 +38,8 @@ mod tests {
     #[test]
     fn a_pod_knows_itself_and_its_aliases() {
         let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let aliases = [
-            (ip("192.0.2.7"), vec!["db".to_owned(), "db.local".to_owned()]),
-            (ip("192.0.2.8"), vec![]),
-        ];
+        let aliases =
+            [(ip("192.0.2.7"), vec!["db".to_owned(), "db.local".to_owned()]), (ip("192.0.2.8"), vec![])];
         let text = hosts("web-0", &[ip("10.88.0.2"), ip("fd00::2")], &aliases);
         assert!(text.starts_with("127.0.0.1\tlocalhost\n"));
         assert!(text.ends_with("10.88.0.2\tweb-0\nfd00::2\tweb-0\n192.0.2.7\tdb\tdb.local\n"));

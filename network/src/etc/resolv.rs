@@ -51,8 +51,7 @@ impl Dns {
     fn reachable(mut self) -> Self {
         let loopback = |server: &String| {
             let bare = server.split('%').next().unwrap_or_default();
-            bare.parse::<IpAddr>()
-                .is_ok_and(|ip| ip.to_canonical().is_loopback())
+            bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
         };
         self.servers.retain(|server| !loopback(server));
         self
@@ -63,20 +62,12 @@ impl Dns {
 /// /etc/resolv.conf as it stands; another the first file with a server that it can reach. Where there is none, the
 /// searches and options of /etc/resolv.conf come without a server.
 pub fn host_dns(root: &Path, host_network: bool) -> Dns {
-    let read = |file: &&str| {
-        std::fs::read_to_string(root.join(file))
-            .ok()
-            .map(|text| Dns::parse(&text))
-    };
+    let read = |file: &&str| std::fs::read_to_string(root.join(file)).ok().map(|text| Dns::parse(&text));
     let own = read(&HOST_FILES[0]).unwrap_or_default();
     if host_network {
         return own;
     }
-    let usable = HOST_FILES
-        .iter()
-        .filter_map(read)
-        .map(Dns::reachable)
-        .find(|dns| !dns.servers.is_empty());
+    let usable = HOST_FILES.iter().filter_map(read).map(Dns::reachable).find(|dns| !dns.servers.is_empty());
     usable.unwrap_or_else(|| own.reachable())
 }
 
@@ -117,23 +108,14 @@ mod tests {
         assert_eq!(resolv_conf(&Dns::parse(text)), text);
         let messy =
             "; made by hand\ndomain old\n\tsearch  a.example . \nnameserver  192.0.2.1 # first\nbogus\n";
-        assert_eq!(
-            resolv_conf(&Dns::parse(messy)),
-            "nameserver 192.0.2.1\nsearch a.example\n"
-        );
+        assert_eq!(resolv_conf(&Dns::parse(messy)), "nameserver 192.0.2.1\nsearch a.example\n");
     }
 
     #[test]
     fn a_stub_is_replaced_by_what_stands_behind_it() {
         let root = host(&[
-            (
-                HOST_FILES[0],
-                "nameserver 127.0.0.53\noptions edns0\nsearch lan\n",
-            ),
-            (
-                HOST_FILES[1],
-                "nameserver 192.0.2.53\nnameserver fe80::1%eth0\nsearch lan\n",
-            ),
+            (HOST_FILES[0], "nameserver 127.0.0.53\noptions edns0\nsearch lan\n"),
+            (HOST_FILES[1], "nameserver 192.0.2.53\nnameserver fe80::1%eth0\nsearch lan\n"),
         ]);
         let dns = host_dns(root.path(), false);
         assert_eq!(dns.servers, ["192.0.2.53", "fe80::1%eth0"]);
@@ -150,13 +132,7 @@ mod tests {
     #[test]
     fn without_any_server_the_rest_stays() {
         let root = host(&[(HOST_FILES[0], "nameserver 127.0.0.1\nsearch lan\n")]);
-        assert_eq!(
-            host_dns(root.path(), false),
-            Dns {
-                searches: vec!["lan".to_owned()],
-                ..Dns::default()
-            }
-        );
+        assert_eq!(host_dns(root.path(), false), Dns { searches: vec!["lan".to_owned()], ..Dns::default() });
         assert!(host_dns(host(&[]).path(), false).is_empty());
     }
 }

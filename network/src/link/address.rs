@@ -29,11 +29,7 @@ pub(super) fn octets(ip: IpAddr) -> Vec<u8> {
 }
 
 pub(super) fn family(ip: IpAddr) -> u8 {
-    (if ip.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    }) as u8
+    (if ip.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }) as u8
 }
 
 /// Gives a link an address; well if it has it. An IPv6 address is usable at once: nobody else can have it, since
@@ -48,13 +44,7 @@ pub(crate) fn add_address(link: u32, name: &str, net: IpNet) -> Message {
         IpNet::V4(net) => attributes = attributes.bytes(libc::IFA_BROADCAST, &net.broadcast().octets()),
         IpNet::V6(_) => attributes = attributes.u32(FLAGS, libc::IFA_F_NODAD),
     }
-    Message::new(
-        libc::RTM_NEWADDR,
-        REPLACE,
-        &head,
-        format!("add address {net} to {name}"),
-    )
-    .with(&attributes)
+    Message::new(libc::RTM_NEWADDR, REPLACE, &head, format!("add address {net} to {name}")).with(&attributes)
 }
 
 /// All addresses of the socket's namespace.
@@ -65,17 +55,12 @@ pub(crate) fn addresses(socket: &mut Socket) -> Result<Vec<Address>> {
 
 fn read(answer: &Answer) -> Option<Address> {
     let head: [u8; HEAD] = answer.head()?;
-    let value = answer
-        .attribute(HEAD, libc::IFA_LOCAL)
-        .or_else(|| answer.attribute(HEAD, libc::IFA_ADDRESS))?
-        .value;
+    let value =
+        answer.attribute(HEAD, libc::IFA_LOCAL).or_else(|| answer.attribute(HEAD, libc::IFA_ADDRESS))?.value;
     let ip = match value.len() {
         4 => IpAddr::from(<[u8; 4]>::try_from(value).ok()?),
         _ => IpAddr::from(<[u8; 16]>::try_from(value).ok()?),
     };
     let link = u32::from_ne_bytes([head[4], head[5], head[6], head[7]]);
-    Some(Address {
-        link,
-        net: IpNet::new(ip, head[1]).ok()?,
-    })
+    Some(Address { link, net: IpNet::new(ip, head[1]).ok()? })
 }

@@ -13,16 +13,8 @@ const STP_STATE: u16 = 5;
 /// spanning tree, no delay.
 pub(crate) fn create_bridge(name: &str, mac: Mac) -> Message {
     let settings = Attributes::new().u32(FORWARD_DELAY, 0).u32(STP_STATE, 0);
-    let info = Attributes::new()
-        .text(libc::IFLA_INFO_KIND, "bridge")
-        .nest(libc::IFLA_INFO_DATA, settings);
-    Message::new(
-        libc::RTM_NEWLINK,
-        CREATE,
-        &link_head(0, true),
-        format!("create bridge {name}"),
-    )
-    .with(
+    let info = Attributes::new().text(libc::IFLA_INFO_KIND, "bridge").nest(libc::IFLA_INFO_DATA, settings);
+    Message::new(libc::RTM_NEWLINK, CREATE, &link_head(0, true), format!("create bridge {name}")).with(
         &Attributes::new()
             .text(libc::IFLA_IFNAME, name)
             .bytes(libc::IFLA_ADDRESS, &mac.0)

@@ -21,24 +21,15 @@ pub(crate) struct Link {
 
 /// All links of the socket's namespace.
 pub(crate) fn links(socket: &mut Socket) -> Result<Vec<Link>> {
-    let message = Message::new(
-        libc::RTM_GETLINK,
-        libc::NLM_F_DUMP,
-        &link_head(0, false),
-        "list interfaces",
-    );
+    let message = Message::new(libc::RTM_GETLINK, libc::NLM_F_DUMP, &link_head(0, false), "list interfaces");
     Ok(socket.ask(&message)?.iter().filter_map(read).collect())
 }
 
 /// The link of this name, if there is one.
 pub(crate) fn link_named(socket: &mut Socket, name: &str) -> Result<Option<Link>> {
-    let message = Message::new(
-        libc::RTM_GETLINK,
-        0,
-        &link_head(0, false),
-        format!("look up interface {name}"),
-    )
-    .with(&Attributes::new().text(libc::IFLA_IFNAME, name));
+    let message =
+        Message::new(libc::RTM_GETLINK, 0, &link_head(0, false), format!("look up interface {name}"))
+            .with(&Attributes::new().text(libc::IFLA_IFNAME, name));
     match socket.ask(&message) {
         Err(error) if error.errno() == Some(libc::ENODEV) => Ok(None),
         answers => Ok(answers?.first().and_then(read)),
@@ -49,13 +40,8 @@ fn read(answer: &Answer) -> Option<Link> {
     let head: [u8; HEAD] = answer.head()?;
     let index = u32::from_ne_bytes([head[4], head[5], head[6], head[7]]);
     let flags = u32::from_ne_bytes([head[8], head[9], head[10], head[11]]);
-    let mut link = Link {
-        index,
-        name: String::new(),
-        kind: None,
-        master: None,
-        up: flags & libc::IFF_UP as u32 != 0,
-    };
+    let mut link =
+        Link { index, name: String::new(), kind: None, master: None, up: flags & libc::IFF_UP as u32 != 0 };
     for attribute in answer.attributes(HEAD) {
         match attribute.kind {
             libc::IFLA_IFNAME => link.name = attribute.text().to_owned(),

@@ -31,31 +31,28 @@ fn link_head(index: u32, up: bool) -> [u8; 16] {
 
 /// Sets the loopback interface up: it is always the first of its namespace.
 pub(crate) fn loopback_up() -> Message {
-    Message::new(
-        libc::RTM_NEWLINK,
-        libc::NLM_F_ACK,
-        &link_head(1, true),
-        "set the loopback interface up",
-    )
+    Message::new(libc::RTM_NEWLINK, libc::NLM_F_ACK, &link_head(1, true), "set the loopback interface up")
 }
 
 /// Sets a link up.
 pub(crate) fn set_up(index: u32, name: &str) -> Message {
-    Message::new(
-        libc::RTM_NEWLINK,
-        libc::NLM_F_ACK,
-        &link_head(index, true),
-        format!("set {name} up"),
-    )
+    Message::new(libc::RTM_NEWLINK, libc::NLM_F_ACK, &link_head(index, true), format!("set {name} up"))
 }
 
 /// Deletes a link, and with a veth its other end.
 pub(crate) fn delete_link(name: &str) -> Message {
-    Message::new(
-        libc::RTM_DELLINK,
-        libc::NLM_F_ACK,
-        &link_head(0, false),
-        format!("delete interface {name}"),
-    )
-    .with(&Attributes::new().text(libc::IFLA_IFNAME, name))
+    Message::new(libc::RTM_DELLINK, libc::NLM_F_ACK, &link_head(0, false), format!("delete interface {name}"))
+        .with(&Attributes::new().text(libc::IFLA_IFNAME, name))
+}
+
+/// Puts a link into a group.
+pub(crate) fn set_group(name: &str, group: u32) -> Message {
+    Message::new(libc::RTM_SETLINK, libc::NLM_F_ACK, &link_head(0, false), format!("delete interface {name}"))
+        .with(&Attributes::new().text(libc::IFLA_IFNAME, name).u32(libc::IFLA_GROUP, group))
+}
+
+/// Deletes all links of a group at once.
+pub(crate) fn delete_group(group: u32) -> Message {
+    Message::new(libc::RTM_DELLINK, libc::NLM_F_ACK, &link_head(0, false), "delete interfaces")
+        .with(&Attributes::new().u32(libc::IFLA_GROUP, group))
 }

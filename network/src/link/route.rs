@@ -22,15 +22,6 @@ pub(crate) fn add_default_route(link: u32, gateway: IpAddr) -> Message {
         0,
         0,
     ];
-    Message::new(
-        libc::RTM_NEWROUTE,
-        REPLACE,
-        &head,
-        format!("add default route by {gateway}"),
-    )
-    .with(
-        &Attributes::new()
-            .bytes(libc::RTA_GATEWAY, &octets(gateway))
-            .u32(libc::RTA_OIF, link),
-    )
+    Message::new(libc::RTM_NEWROUTE, REPLACE, &head, format!("add default route by {gateway}"))
+        .with(&Attributes::new().bytes(libc::RTA_GATEWAY, &octets(gateway)).u32(libc::RTA_OIF, link))
 }

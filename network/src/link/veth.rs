@@ -38,16 +38,8 @@ pub(crate) fn create_veth(name: &str, bridge: u32, netns: BorrowedFd<'_>, mac: M
     let mut peer = link_head(0, false).to_vec();
     peer.extend_from_slice(attributes.as_bytes());
     let data = Attributes::new().bytes(PEER, &peer);
-    let info = Attributes::new()
-        .text(libc::IFLA_INFO_KIND, "veth")
-        .nest(libc::IFLA_INFO_DATA, data);
-    Message::new(
-        libc::RTM_NEWLINK,
-        CREATE,
-        &link_head(0, true),
-        format!("create interface {name}"),
-    )
-    .with(
+    let info = Attributes::new().text(libc::IFLA_INFO_KIND, "veth").nest(libc::IFLA_INFO_DATA, data);
+    Message::new(libc::RTM_NEWLINK, CREATE, &link_head(0, true), format!("create interface {name}")).with(
         &Attributes::new()
             .text(libc::IFLA_IFNAME, name)
             .u32(libc::IFLA_MASTER, bridge)
@@ -60,9 +52,8 @@ pub(crate) fn create_veth(name: &str, bridge: u32, netns: BorrowedFd<'_>, mac: M
 /// needs that; elsewhere such a frame takes the way through the host's IP layer.
 pub(crate) fn set_port(name: &str, alias: &str) -> Message {
     let port = Attributes::new().u8(HAIRPIN, 1);
-    let info = Attributes::new()
-        .text(libc::IFLA_INFO_SLAVE_KIND, "bridge")
-        .nest(libc::IFLA_INFO_SLAVE_DATA, port);
+    let info =
+        Attributes::new().text(libc::IFLA_INFO_SLAVE_KIND, "bridge").nest(libc::IFLA_INFO_SLAVE_DATA, port);
     let what = format!("set up bridge port {name}");
     Message::new(libc::RTM_NEWLINK, libc::NLM_F_ACK, &link_head(0, false), what).with(
         &Attributes::new()

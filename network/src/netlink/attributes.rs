@@ -15,10 +15,7 @@ impl Attributes {
     /// Adds an attribute with this value. A value is at most 65,531 bytes: the length field has 16 bits.
     pub(crate) fn bytes(mut self, kind: u16, value: &[u8]) -> Self {
         let length = 4 + value.len();
-        debug_assert!(
-            length <= usize::from(u16::MAX),
-            "attribute {kind} of {length} bytes"
-        );
+        debug_assert!(length <= usize::from(u16::MAX), "attribute {kind} of {length} bytes");
         self.0.extend_from_slice(&(length as u16).to_ne_bytes());
         self.0.extend_from_slice(&kind.to_ne_bytes());
         self.0.extend_from_slice(value);

@@ -14,12 +14,7 @@ pub(crate) struct Message {
 impl Message {
     /// A message of this kind; `flags` beside NLM_F_REQUEST, `head` the family's fixed part.
     pub(crate) fn new(kind: u16, flags: i32, head: &[u8], what: impl Into<String>) -> Self {
-        Self {
-            kind,
-            flags: flags as u16,
-            body: head.to_vec(),
-            what: what.into(),
-        }
+        Self { kind, flags: flags as u16, body: head.to_vec(), what: what.into() }
     }
 
     pub(crate) fn with(mut self, attributes: &Attributes) -> Self {

@@ -11,11 +11,7 @@ pub(crate) struct Attribute<'a> {
 impl<'a> Attribute<'a> {
     /// The value as text, up to its closing zero.
     pub(crate) fn text(&self) -> &'a str {
-        let end = self
-            .value
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(self.value.len());
+        let end = self.value.iter().position(|byte| *byte == 0).unwrap_or(self.value.len());
         std::str::from_utf8(&self.value[..end]).unwrap_or_default()
     }
 

@@ -49,24 +49,15 @@ impl Socket {
 
     fn open(protocol: SockProtocol, what: &str) -> Result<Self> {
         let wrap = |errno| Error::system(what, io::Error::from(errno));
-        let fd = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            protocol,
-        )
-        .map_err(wrap)?;
+        let fd =
+            socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).map_err(wrap)?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0)).map_err(wrap)?;
         // An answer always comes; the limit is there so that a bug is an error and not a hang.
         setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::new(10, 0)).map_err(wrap)?;
         for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
             enable(&fd, option).map_err(|source| Error::system(what, source))?;
         }
-        Ok(Self {
-            fd,
-            sequence: 0,
-            buffer: vec![0; BUFFER],
-        })
+        Ok(Self { fd, sequence: 0, buffer: vec![0; BUFFER] })
     }
 
     /// Sends the messages in one datagram and waits for all answers; one result per message, in order.
@@ -80,10 +71,8 @@ impl Socket {
         }
         self.transmit(&datagram, messages)?;
 
-        let mut results: Vec<Option<Result<()>>> = messages
-            .iter()
-            .map(|message| (!message.wants_ack()).then_some(Ok(())))
-            .collect();
+        let mut results: Vec<Option<Result<()>>> =
+            messages.iter().map(|message| (!message.wants_ack()).then_some(Ok(()))).collect();
         while results.iter().any(Option::is_none) {
             let mut refused_batch = false;
             self.receive(messages, |part| {
@@ -102,10 +91,7 @@ impl Socket {
                 break;
             }
         }
-        Ok(results
-            .into_iter()
-            .map(|result| result.unwrap_or(Ok(())))
-            .collect())
+        Ok(results.into_iter().map(|result| result.unwrap_or(Ok(()))).collect())
     }
 
     /// As [`Self::send`], where the first refusal is the failure of the whole.
@@ -173,22 +159,13 @@ fn split(bytes: &[u8]) -> Option<(Part<'_>, &[u8])> {
     let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let half = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
     let length = word(0)? as usize;
-    let part = Part {
-        kind: half(4)?,
-        flags: half(6)?,
-        sequence: word(8)?,
-        body: bytes.get(HEADER..length)?,
-    };
+    let part = Part { kind: half(4)?, flags: half(6)?, sequence: word(8)?, body: bytes.get(HEADER..length)? };
     Some((part, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
 }
 
 /// An acknowledgement as a result: error number zero is consent.
 fn verdict(message: &Message, part: &Part<'_>) -> Result<()> {
-    let Some(number) = part
-        .body
-        .get(..4)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map(i32::from_ne_bytes)
+    let Some(number) = part.body.get(..4).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes)
     else {
         return Err(Error::Answer(message.what().to_owned()));
     };
@@ -206,12 +183,7 @@ fn verdict(message: &Message, part: &Part<'_>) -> Result<()> {
 }
 
 fn first_words(messages: &[Message]) -> String {
-    messages
-        .iter()
-        .map(Message::what)
-        .find(|what| !what.is_empty())
-        .unwrap_or("netlink")
-        .to_owned()
+    messages.iter().map(Message::what).find(|what| !what.is_empty()).unwrap_or("netlink").to_owned()
 }
 
 /// Switches on a flag of netlink(7)'s socket options.
@@ -227,9 +199,5 @@ fn enable(fd: &OwnedFd, option: libc::c_int) -> io::Result<()> {
             size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

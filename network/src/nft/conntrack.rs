@@ -33,21 +33,22 @@ const COUNT_DESTINATION_PORT: u32 = 1 << 5;
 /// Length of `struct nfgenmsg`.
 const HEAD: usize = 4;
 
-/// Ends the tracking of what was opened to these host ports or is answered by one of these addresses, where the
-/// pod has ports of a protocol without a close of its own.
-pub(crate) fn forget(socket: &mut Socket, ips: &[IpAddr], ports: &[PortMapping]) -> Result<()> {
-    let lasting: Vec<_> = ports
-        .iter()
-        .filter(|mapping| mapping.protocol == Protocol::Udp)
-        .collect();
-    if lasting.is_empty() {
-        return Ok(());
-    }
-    for ip in ips {
-        let to_ports = lasting.iter().map(|mapping| to_port(*ip, mapping));
-        for question in std::iter::once(from_pod(*ip)).chain(to_ports) {
-            delete(socket, &question, *ip)?;
+/// Ends the tracking of what was opened to these host ports, for a pod that comes. Listing costs some milliseconds,
+/// so only for the one protocol that needs it.
+pub(crate) fn forget_ports(socket: &mut Socket, ips: &[IpAddr], ports: &[PortMapping]) -> Result<()> {
+    for mapping in ports.iter().filter(|mapping| mapping.protocol == Protocol::Udp) {
+        let family = |ip: &&IpAddr| mapping.host_ip.is_none_or(|host| host.is_ipv4() == ip.is_ipv4());
+        for ip in ips.iter().filter(family) {
+            delete(socket, &to_port(*ip, mapping), *ip)?;
         }
+    }
+    Ok(())
+}
+
+/// Ends the tracking of what is answered by these addresses, for a pod with such ports that goes.
+pub(crate) fn forget_pod(socket: &mut Socket, ips: &[IpAddr], ports: &[PortMapping]) -> Result<()> {
+    if ports.iter().any(|mapping| mapping.protocol == Protocol::Udp) {
+        ips.iter().try_for_each(|ip| delete(socket, &from_pod(*ip), *ip))?;
     }
     Ok(())
 }
@@ -58,16 +59,8 @@ fn delete(socket: &mut Socket, question: &Message, ip: IpAddr) -> Result<()> {
         let tuple = answer.attribute(HEAD, TUPLE_ORIGINAL)?;
         let id = answer.attribute(HEAD, ID)?;
         let nested = libc::NLA_F_NESTED as u16;
-        let attributes = Attributes::new()
-            .bytes(TUPLE_ORIGINAL | nested, tuple.value)
-            .bytes(ID, id.value);
-        Some(message(
-            ip,
-            DELETE,
-            libc::NLM_F_ACK,
-            question.what().to_owned(),
-            &attributes,
-        ))
+        let attributes = Attributes::new().bytes(TUPLE_ORIGINAL | nested, tuple.value).bytes(ID, id.value);
+        Some(message(ip, DELETE, libc::NLM_F_ACK, question.what().to_owned(), &attributes))
     };
     let answers = socket.ask(question)?;
     for message in answers.iter().filter_map(deletion) {
@@ -89,13 +82,7 @@ fn from_pod(ip: IpAddr) -> Message {
     let attributes = Attributes::new()
         .nest(TUPLE_REPLY, Attributes::new().nest(TUPLE_IP, source))
         .nest(FILTER, filter(0, COUNT_IP_SOURCE));
-    message(
-        ip,
-        GET,
-        libc::NLM_F_DUMP,
-        format!("forget connections to {ip}"),
-        &attributes,
-    )
+    message(ip, GET, libc::NLM_F_DUMP, format!("forget connections to {ip}"), &attributes)
 }
 
 /// Lists connections that were opened to this port, of the family of `ip`.
@@ -106,19 +93,11 @@ fn to_port(ip: IpAddr, mapping: &PortMapping) -> Message {
     let attributes = Attributes::new()
         .nest(TUPLE_ORIGINAL, Attributes::new().nest(TUPLE_PROTO, proto))
         .nest(FILTER, filter(COUNT_PROTO_NUMBER | COUNT_DESTINATION_PORT, 0));
-    message(
-        ip,
-        GET,
-        libc::NLM_F_DUMP,
-        format!("forget connections to host port {mapping}"),
-        &attributes,
-    )
+    message(ip, GET, libc::NLM_F_DUMP, format!("forget connections to host port {mapping}"), &attributes)
 }
 
 fn filter(original: u32, reply: u32) -> Attributes {
-    Attributes::new()
-        .u32(FILTER_ORIGINAL, original)
-        .u32(FILTER_REPLY, reply)
+    Attributes::new().u32(FILTER_ORIGINAL, original).u32(FILTER_REPLY, reply)
 }
 
 fn message(ip: IpAddr, kind: i32, flags: i32, what: String, attributes: &Attributes) -> Message {

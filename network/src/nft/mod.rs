@@ -9,5 +9,5 @@ mod object;
 mod rule;
 mod ruleset;
 
-pub(crate) use conntrack::forget;
+pub(crate) use conntrack::{forget_pod, forget_ports};
 pub(crate) use ruleset::{PodPorts, Ruleset};

@@ -93,9 +93,7 @@ impl Type {
 
 /// A concatenation's type: six bits for each field.
 fn concatenation(fields: &[Type]) -> u32 {
-    fields
-        .iter()
-        .fold(0, |number, field| number << 6 | field.number())
+    fields.iter().fold(0, |number, field| number << 6 | field.number())
 }
 
 /// Where a base chain hangs.
@@ -135,20 +133,12 @@ impl Table {
 
     fn push(&self, batch: &mut Batch, kind: i32, flags: i32, verb: &str) {
         let what = format!("{verb} nftables table {self}");
-        batch.push(
-            self.family,
-            kind,
-            flags,
-            what,
-            &Attributes::new().text(TABLE_NAME, &self.name),
-        );
+        batch.push(self.family, kind, flags, what, &Attributes::new().text(TABLE_NAME, &self.name));
     }
 
     /// Declares a chain; with a hook, a base chain.
     pub(super) fn chain(&self, batch: &mut Batch, name: &str, hook: Option<Hook>) {
-        let mut attributes = Attributes::new()
-            .text(CHAIN_TABLE, &self.name)
-            .text(CHAIN_NAME, name);
+        let mut attributes = Attributes::new().text(CHAIN_TABLE, &self.name).text(CHAIN_NAME, name);
         if let Some(hook) = hook {
             let place = Attributes::new()
                 .be32(HOOK_NUMBER, hook.number as u32)
@@ -156,13 +146,7 @@ impl Table {
             attributes = attributes.nest(CHAIN_HOOK, place).text(CHAIN_TYPE, hook.kind);
         }
         let what = format!("create nftables chain {self} {name}");
-        batch.push(
-            self.family,
-            libc::NFT_MSG_NEWCHAIN,
-            libc::NLM_F_CREATE,
-            what,
-            &attributes,
-        );
+        batch.push(self.family, libc::NFT_MSG_NEWCHAIN, libc::NLM_F_CREATE, what, &attributes);
     }
 
     /// Appends a rule to a chain.
@@ -189,29 +173,14 @@ impl Table {
             .be32(SET_DATA_LEN, length(map.data))
             .be32(SET_ID, id);
         let what = format!("create nftables map {self} {}", map.name);
-        batch.push(
-            self.family,
-            libc::NFT_MSG_NEWSET,
-            libc::NLM_F_CREATE,
-            what,
-            &attributes,
-        );
+        batch.push(self.family, libc::NFT_MSG_NEWSET, libc::NLM_F_CREATE, what, &attributes);
     }
 
     /// Adds an element to a map.
     pub(super) fn add_element(&self, batch: &mut Batch, map: &str, key: &[u8], data: &[u8], words: &str) {
-        let element = Attributes::new()
-            .nest(ELEM_KEY, value(key))
-            .nest(ELEM_DATA, value(data));
+        let element = Attributes::new().nest(ELEM_KEY, value(key)).nest(ELEM_DATA, value(data));
         let what = format!("add {words} to nftables map {self} {map}");
-        self.elements(
-            batch,
-            libc::NFT_MSG_NEWSETELEM,
-            libc::NLM_F_CREATE,
-            map,
-            element,
-            what,
-        );
+        self.elements(batch, libc::NFT_MSG_NEWSETELEM, libc::NLM_F_CREATE, map, element, what);
     }
 
     /// Deletes an element of a map.

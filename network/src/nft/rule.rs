@@ -37,10 +37,7 @@ pub(super) struct Rule {
 
 impl Rule {
     pub(super) fn new(family: Family) -> Self {
-        Self {
-            family,
-            expressions: Attributes::new(),
-        }
+        Self { family, expressions: Attributes::new() }
     }
 
     pub(super) fn into_expressions(self) -> Attributes {
@@ -60,11 +57,7 @@ impl Rule {
 
     /// Loads bytes of the packet: destination register, `NFT_PAYLOAD_…_HEADER`, offset, length.
     fn payload(self, register: u32, base: i32, offset: u32, length: u32) -> Self {
-        let body = Attributes::new()
-            .be32(1, register)
-            .be32(2, base as u32)
-            .be32(3, offset)
-            .be32(4, length);
+        let body = Attributes::new().be32(1, register).be32(2, base as u32).be32(3, offset).be32(4, length);
         self.expression("payload", body)
     }
 
@@ -97,10 +90,7 @@ impl Rule {
     }
 
     fn compare(self, register: u32, operation: i32, bytes: &[u8]) -> Self {
-        let body = Attributes::new()
-            .be32(1, register)
-            .be32(2, operation as u32)
-            .nest(3, value(bytes));
+        let body = Attributes::new().be32(1, register).be32(2, operation as u32).nest(3, value(bytes));
         self.expression("cmp", body)
     }
 
@@ -115,46 +105,29 @@ impl Rule {
     /// Tests an interface's name: `key` is `NFT_META_IIFNAME` or `NFT_META_OIFNAME`.
     pub(super) fn interface(self, key: i32, name: &str) -> Self {
         let mut padded = [0; libc::IFNAMSIZ];
-        padded
-            .iter_mut()
-            .zip(name.bytes())
-            .for_each(|(to, from)| *to = from);
+        padded.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
         self.meta(key, KEY).equal(KEY, &padded)
     }
 
     /// Tests that the destination is an address of this host.
-    pub(super) fn to_this_host(self) -> Self {
+    pub(super) fn destined_here(self) -> Self {
         const ADDRESS_TYPE: u32 = 3; // NFT_FIB_RESULT_ADDRTYPE
         const OF_DESTINATION: u32 = 2; // NFTA_FIB_F_DADDR
-        let body = Attributes::new()
-            .be32(1, KEY)
-            .be32(2, ADDRESS_TYPE)
-            .be32(3, OF_DESTINATION);
-        self.expression("fib", body)
-            .equal(KEY, &u32::from(libc::RTN_LOCAL).to_ne_bytes())
+        let body = Attributes::new().be32(1, KEY).be32(2, ADDRESS_TYPE).be32(3, OF_DESTINATION);
+        self.expression("fib", body).equal(KEY, &u32::from(libc::RTN_LOCAL).to_ne_bytes())
     }
 
     /// Tests that the connection's destination was rewritten.
     pub(super) fn rewritten(self) -> Self {
         const DESTINATION_NAT: u32 = 1 << 5; // IPS_DST_NAT, linux/netfilter/nf_conntrack_common.h
-        self.expression(
-            "ct",
-            Attributes::new().be32(1, KEY).be32(2, libc::NFT_CT_STATUS as u32),
-        )
-        .and(KEY, &DESTINATION_NAT.to_ne_bytes())
-        .differs(KEY, &0u32.to_ne_bytes())
+        self.expression("ct", Attributes::new().be32(1, KEY).be32(2, libc::NFT_CT_STATUS as u32))
+            .and(KEY, &DESTINATION_NAT.to_ne_bytes())
+            .differs(KEY, &0u32.to_ne_bytes())
     }
 
     /// Looks [`KEY`] up in a map, into [`RESULT`]; a key that is not there fails the rule.
     pub(super) fn look_up(self, map: &str, id: u32) -> Self {
-        self.expression(
-            "lookup",
-            Attributes::new()
-                .text(1, map)
-                .be32(2, KEY)
-                .be32(3, RESULT)
-                .be32(4, id),
-        )
+        self.expression("lookup", Attributes::new().text(1, map).be32(2, KEY).be32(3, RESULT).be32(4, id))
     }
 
     /// Sends the connection to the address and port in [`RESULT`].
@@ -181,9 +154,7 @@ impl Rule {
         const CHAIN: u16 = 2;
         let code = match verdict {
             Verdict::Drop => Attributes::new().be32(CODE, libc::NF_DROP as u32),
-            Verdict::Jump(chain) => Attributes::new()
-                .be32(CODE, libc::NFT_JUMP as u32)
-                .text(CHAIN, chain),
+            Verdict::Jump(chain) => Attributes::new().be32(CODE, libc::NFT_JUMP as u32).text(CHAIN, chain),
         };
         let body = Attributes::new()
             .be32(1, libc::NFT_REG_VERDICT as u32)

@@ -68,10 +68,7 @@ struct Element {
 impl Ruleset {
     /// The rules for a bridge with one subnet for each family that the pods have.
     pub(crate) fn new(bridge: &str, subnets: Vec<IpNet>) -> Self {
-        Self {
-            bridge: bridge.to_owned(),
-            subnets,
-        }
+        Self { bridge: bridge.to_owned(), subnets }
     }
 
     /// Makes the kernel have exactly the rules and these pods' ports, whatever was there.
@@ -123,10 +120,7 @@ impl Ruleset {
     }
 
     fn table(&self, family: Family) -> Table {
-        Table {
-            family,
-            name: format!("reeve_{}", self.bridge),
-        }
+        Table { family, name: format!("reeve_{}", self.bridge) }
     }
 
     fn add_to(&self, batch: &mut Batch, pod: &PodPorts) {
@@ -141,25 +135,9 @@ impl Ruleset {
     fn maps(&self, batch: &mut Batch, table: &Table) {
         let address = Type::Address(table.family);
         let data = &[address, Type::Port];
-        table.map(
-            batch,
-            Map {
-                name: PORTS,
-                key: &[Type::Protocol, Type::Port],
-                data,
-            },
-            PORTS_ID,
-        );
+        table.map(batch, Map { name: PORTS, key: &[Type::Protocol, Type::Port], data }, PORTS_ID);
         let key = &[address, Type::Protocol, Type::Port];
-        table.map(
-            batch,
-            Map {
-                name: BOUND_PORTS,
-                key,
-                data,
-            },
-            BOUND_PORTS_ID,
-        );
+        table.map(batch, Map { name: BOUND_PORTS, key, data }, BOUND_PORTS_ID);
     }
 
     fn host_ports(&self, batch: &mut Batch, table: &Table) {
@@ -189,37 +167,19 @@ impl Ruleset {
         table.chain(
             batch,
             "guard",
-            Some(Hook {
-                kind: "filter",
-                number: libc::NF_INET_PRE_ROUTING,
-                priority: RAW,
-            }),
+            Some(Hook { kind: "filter", number: libc::NF_INET_PRE_ROUTING, priority: RAW }),
         );
         let from_pods = || Rule::new(Family::Ip).interface(libc::NFT_META_IIFNAME, &self.bridge);
-        let loopback = |rule: Rule| {
-            rule.and(KEY, &[255, 0, 0, 0])
-                .equal(KEY, &[127, 0, 0, 0])
-                .verdict(Verdict::Drop)
-        };
+        let loopback =
+            |rule: Rule| rule.and(KEY, &[255, 0, 0, 0]).equal(KEY, &[127, 0, 0, 0]).verdict(Verdict::Drop);
         table.rule(batch, "guard", loopback(from_pods().source(KEY)));
         table.rule(batch, "guard", loopback(from_pods().destination(KEY)));
     }
 
     fn entrances(&self, batch: &mut Batch, table: &Table) {
-        let hooks = [
-            ("prerouting", libc::NF_INET_PRE_ROUTING),
-            ("output", libc::NF_INET_LOCAL_OUT),
-        ];
+        let hooks = [("prerouting", libc::NF_INET_PRE_ROUTING), ("output", libc::NF_INET_LOCAL_OUT)];
         for (name, number) in hooks {
-            table.chain(
-                batch,
-                name,
-                Some(Hook {
-                    kind: "nat",
-                    number,
-                    priority: DESTINATION_NAT,
-                }),
-            );
+            table.chain(batch, name, Some(Hook { kind: "nat", number, priority: DESTINATION_NAT }));
             let mut rule = Rule::new(table.family);
             if table.family == Family::Ip6 {
                 // ::1 cannot be routed to a pod; so it stays refused, and callers go on to 127.0.0.1.
@@ -227,35 +187,18 @@ impl Ruleset {
                 loopback[15] = 1;
                 rule = rule.destination(KEY).differs(KEY, &loopback);
             }
-            table.rule(
-                batch,
-                name,
-                rule.to_this_host().verdict(Verdict::Jump(HOST_PORTS)),
-            );
+            table.rule(batch, name, rule.destined_here().verdict(Verdict::Jump(HOST_PORTS)));
         }
     }
 
     fn postrouting(&self, batch: &mut Batch, table: &Table, subnet: &IpNet) {
         let name = "postrouting";
-        let hook = Hook {
-            kind: "nat",
-            number: libc::NF_INET_POST_ROUTING,
-            priority: SOURCE_NAT,
-        };
+        let hook = Hook { kind: "nat", number: libc::NF_INET_POST_ROUTING, priority: SOURCE_NAT };
         table.chain(batch, name, Some(hook));
 
         let (mask, net) = (octets(subnet.netmask()), octets(subnet.network()));
-        let from_pod = || {
-            Rule::new(table.family)
-                .source(KEY)
-                .and(KEY, &mask)
-                .equal(KEY, &net)
-        };
-        let outward = from_pod()
-            .destination(KEY)
-            .and(KEY, &mask)
-            .differs(KEY, &net)
-            .destination(KEY);
+        let from_pod = || Rule::new(table.family).source(KEY).and(KEY, &mask).equal(KEY, &net);
+        let outward = from_pod().destination(KEY).and(KEY, &mask).differs(KEY, &net).destination(KEY);
         let outward = match table.family {
             Family::Ip => outward.and(KEY, &[240, 0, 0, 0]).differs(KEY, &[224, 0, 0, 0]),
             Family::Ip6 => outward.and(KEY, &prefix6(0xff)).differs(KEY, &prefix6(0xff)),
@@ -301,11 +244,7 @@ fn elements(of: Family, pod: &PodPorts) -> Vec<Element> {
         return Vec::new();
     };
     let wanted = |mapping: &&PortMapping| mapping.host_ip.is_none_or(|ip| family(ip) == of);
-    pod.ports
-        .iter()
-        .filter(wanted)
-        .map(|mapping| element(mapping, to))
-        .collect()
+    pod.ports.iter().filter(wanted).map(|mapping| element(mapping, to)).collect()
 }
 
 fn element(mapping: &PortMapping, to: IpAddr) -> Element {
@@ -320,12 +259,7 @@ fn element(mapping: &PortMapping, to: IpAddr) -> Element {
     let mut data = octets(to);
     data.extend_from_slice(&port(mapping.container_port));
     let map = if bound.is_some() { BOUND_PORTS } else { PORTS };
-    Element {
-        map,
-        key,
-        data,
-        words: format!("host port {mapping}"),
-    }
+    Element { map, key, data, words: format!("host port {mapping}") }
 }
 
 #[cfg(test)]

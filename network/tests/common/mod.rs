@@ -3,6 +3,8 @@
 //! Everything happens in threads, so tests run side by side and leave nothing: the namespaces end with them.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
+pub mod raw;
+
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -39,10 +41,7 @@ impl Place {
             hello.send(nix::unistd::gettid().as_raw()).expect("a listener");
             queue.into_iter().for_each(|job| job());
         });
-        Self {
-            jobs,
-            tid: id.recv().expect("a thread"),
-        }
+        Self { jobs, tid: id.recv().expect("a thread") }
     }
 
     /// A namespace of its own.
@@ -66,9 +65,7 @@ impl Place {
 
     pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (answer, answered) = channel();
-        self.jobs
-            .send(Box::new(move || drop(answer.send(job()))))
-            .expect("a thread");
+        self.jobs.send(Box::new(move || drop(answer.send(job())))).expect("a thread");
         answered.recv().expect("the job to end well")
     }
 
@@ -79,9 +76,7 @@ impl Place {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
-                let seen = stream
-                    .peer_addr()
-                    .map(|peer| peer.ip().to_canonical().to_string());
+                let seen = stream.peer_addr().map(|peer| peer.ip().to_canonical().to_string());
                 // The caller may have given up.
                 let _ = stream.write_all(seen.unwrap_or_default().as_bytes());
             }
@@ -149,24 +144,12 @@ impl World {
     pub fn with(test: impl FnOnce(&World) + Send + 'static) {
         let thread = std::thread::spawn(move || {
             unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("root, to make namespaces");
-            mount(
-                None::<&str>,
-                "/",
-                None::<&str>,
-                MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-                None::<&str>,
-            )
-            .expect("private mounts");
+            mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+                .expect("private mounts");
             sh("ip link set lo up");
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .build()
-                .expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             let directory = tempfile::tempdir().expect("a directory");
-            test(&World {
-                host: Place::here(),
-                directory,
-                runtime,
-            });
+            test(&World { host: Place::here(), directory, runtime });
         });
         if let Err(panic) = thread.join() {
             std::panic::resume_unwind(panic);
@@ -175,19 +158,11 @@ impl World {
 
     pub fn config(&self) -> Config {
         let at = |name| self.directory.path().join(name);
-        Config::new(
-            "rvt0",
-            "10.88.0.0/16".parse().expect("a subnet"),
-            at("state"),
-            at("netns"),
-        )
+        Config::new("rvt0", "10.88.0.0/16".parse().expect("a subnet"), at("state"), at("netns"))
     }
 
     pub fn dual(&self) -> Config {
-        Config {
-            subnet6: Some("fd00:88::/64".parse().expect("a subnet")),
-            ..self.config()
-        }
+        Config { subnet6: Some("fd00:88::/64".parse().expect("a subnet")), ..self.config() }
     }
 
     pub fn open(&self, config: Config) -> Network {
@@ -205,18 +180,13 @@ impl World {
     /// A machine outside, on a wire to the host, that knows nothing of the pods.
     pub fn outside(&self) -> Place {
         let outside = Place::fresh();
-        sh(&format!(
-            "ip link add up0 type veth peer name eth0 netns {}",
-            outside.tid
-        ));
+        sh(&format!("ip link add up0 type veth peer name eth0 netns {}", outside.tid));
         sh(&format!(
             "ip addr add {HOST}/24 dev up0; ip -6 addr add {HOST6}/64 dev up0 nodad; ip link set up0 up"
         ));
         outside.run(|| {
             sh("ip link set lo up");
-            sh(&format!(
-                "ip addr add {OUTSIDE}/24 dev eth0; ip -6 addr add {OUTSIDE6}/64 dev eth0 nodad"
-            ));
+            sh(&format!("ip addr add {OUTSIDE}/24 dev eth0; ip -6 addr add {OUTSIDE6}/64 dev eth0 nodad"));
             sh("ip link set eth0 up");
         });
         outside
@@ -246,34 +216,17 @@ pub fn rules() -> String {
 
 /// Runs a shell command in the caller's namespaces; gives what it prints.
 pub fn sh(command: &str) -> String {
-    let output = Command::new("sh")
-        .args(["-ec", command])
-        .output()
-        .expect("a shell");
+    let output = Command::new("sh").args(["-ec", command]).output().expect("a shell");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{command}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     text
 }
 
 pub fn mapping(host_port: u16, container_port: u16, protocol: Protocol) -> PortMapping {
-    PortMapping {
-        host_ip: None,
-        host_port,
-        container_port,
-        protocol,
-    }
+    PortMapping { host_ip: None, host_port, container_port, protocol }
 }
 
 pub fn bound(host_ip: &str, host_port: u16, container_port: u16) -> PortMapping {
     let host_ip: IpAddr = host_ip.parse().expect("an address");
-    PortMapping {
-        host_ip: Some(host_ip),
-        host_port,
-        container_port,
-        protocol: Protocol::Tcp,
-    }
+    PortMapping { host_ip: Some(host_ip), host_port, container_port, protocol: Protocol::Tcp }
 }
