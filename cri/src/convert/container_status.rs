@@ -35,7 +35,7 @@ pub(crate) fn to_cri(container: &Container) -> cri::Container {
         id: container.id.clone(),
         pod_sandbox_id: container.sandbox_id.clone(),
         metadata: Some(metadata(&container.spec.metadata)),
-        image: Some(image(container)),
+        image: image(image_name),
         image_ref: container.image_ref.clone(),
         state: state(container.state) as i32,
         created_at: container.created_at,
@@ -45,8 +45,8 @@ pub(crate) fn to_cri(container: &Container) -> cri::Container {
     }
 }
 
-/// Everything about a container.
-pub(crate) fn status(container: &Container) -> cri::ContainerStatus {
+/// Everything about a container. `image_name` is how people know its image.
+pub(crate) fn status(container: &Container, image_name: String) -> cri::ContainerStatus {
     cri::ContainerStatus {
         id: container.id.clone(),
         metadata: Some(metadata(&container.spec.metadata)),
@@ -55,7 +55,7 @@ pub(crate) fn status(container: &Container) -> cri::ContainerStatus {
         started_at: container.started_at,
         finished_at: container.finished_at,
         exit_code: container.exit_code,
-        image: Some(image(container)),
+        image: image(image_name),
         image_ref: container.image_ref.clone(),
         reason: container.reason.clone(),
         message: container.message.clone(),
@@ -132,7 +132,8 @@ pub(crate) mod tests {
 
     #[test]
     fn an_exit_is_told_in_full() {
-        let status = status(&container("c", "s", ContainerState::Exited, &[]));
+        let status = status(&container("c", "s", ContainerState::Exited, &[]), "a:1".to_owned());
+        assert_eq!(status.image.unwrap().image, "a:1");
         assert_eq!((status.exit_code, status.reason.as_str()), (137, "OOMKilled"));
         assert_eq!(
             (status.created_at, status.started_at, status.finished_at),
@@ -147,5 +148,17 @@ pub(crate) mod tests {
             status.resources.unwrap().linux.unwrap().memory_limit_in_bytes,
             1 << 20
         );
+    }
+
+    #[test]
+    fn an_image_named_by_its_id_is_recognised() {
+        let named = |image: &str| {
+            let mut container = container("c", "s", ContainerState::Created, &[]);
+            container.image_id = "sha256:0123456789ab".to_owned();
+            container.spec = Arc::new(ContainerSpec { image: image.to_owned(), ..Default::default() });
+            is_made_by_image_id(&container)
+        };
+        assert!(named("sha256:0123456789ab") && named("0123456789ab") && named("01234"));
+        assert!(!named("registry.test/a:1") && !named("registry.test/a@sha256:0123456789ab"));
     }
 }

@@ -6,7 +6,6 @@ use serde_json::json;
 use tonic::Status;
 
 use super::RuntimeService;
-use crate::convert::container_status;
 
 pub(super) async fn call(
     service: &RuntimeService,
@@ -14,7 +13,7 @@ pub(super) async fn call(
 ) -> Result<ContainerStatusResponse, Status> {
     let container = service.container(&request.container_id)?;
     Ok(ContainerStatusResponse {
-        status: Some(container_status::status(&container)),
+        status: Some(service.status_of(&container)),
         info: if request.verbose {
             info(&container)
         } else {

@@ -5,7 +5,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tonic::Status;
 
 use super::RuntimeService;
-use crate::convert::{container_status, event, sandbox_status};
+use crate::convert::{event, sandbox_status};
 use crate::stream::Stream;
 
 /// Each event carries the state of its pod as it is now, so that a client need not ask for it.
@@ -59,10 +59,6 @@ fn answer(service: &RuntimeService, event: &Event) -> Option<ContainerEventRespo
             .sandbox(&event.sandbox_id)
             .ok()
             .map(|one| sandbox_status::status(&one)),
-        containers_statuses: service
-            .containers_of(&event.sandbox_id)
-            .iter()
-            .map(container_status::status)
-            .collect(),
+        containers_statuses: service.statuses_of(&event.sandbox_id),
     })
 }

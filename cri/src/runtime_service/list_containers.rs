@@ -3,7 +3,7 @@ use reeve_proto::cri::{ContainerFilter, ListContainersRequest, ListContainersRes
 use tonic::Status;
 
 use super::RuntimeService;
-use crate::convert::{container_status, filter};
+use crate::convert::filter;
 
 pub(super) async fn call(
     service: &RuntimeService,
@@ -11,7 +11,7 @@ pub(super) async fn call(
 ) -> Result<ListContainersResponse, Status> {
     let containers = fitting(service, request.filter.as_ref());
     Ok(ListContainersResponse {
-        containers: containers.iter().map(container_status::to_cri).collect(),
+        containers: containers.iter().map(|container| service.listed(container)).collect(),
     })
 }
 

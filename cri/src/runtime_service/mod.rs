@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::Config;
+use crate::convert;
 use crate::convert::fault::Fault;
 use crate::status;
 use crate::streaming::Streaming;
@@ -117,6 +118,33 @@ impl RuntimeService {
         let mut containers = self.engine.containers();
         containers.retain(|container| container.sandbox_id == sandbox_id);
         containers
+    }
+
+    /// How people know the image of a container: the name it was made by, or for one made by an image's id the
+    /// image's first name.
+    fn image_name(&self, container: &Container) -> String {
+        let asked = &container.spec.image;
+        if !convert::container_status::is_made_by_image_id(container) {
+            return asked.clone();
+        }
+        let image = self.engine.images().get(&container.image_id);
+        let name = image.and_then(|image| image.repo_tags.into_iter().chain(image.repo_digests).next());
+        name.unwrap_or_else(|| asked.clone())
+    }
+
+    /// Everything about a container.
+    fn status_of(&self, container: &Container) -> cri::ContainerStatus {
+        convert::container_status::status(container, self.image_name(container))
+    }
+
+    /// Everything about the containers of a sandbox.
+    fn statuses_of(&self, sandbox_id: &str) -> Vec<cri::ContainerStatus> {
+        self.containers_of(sandbox_id).iter().map(|container| self.status_of(container)).collect()
+    }
+
+    /// A container as a line of a list.
+    fn listed(&self, container: &Container) -> cri::Container {
+        convert::container_status::to_cri(container, self.image_name(container))
     }
 
     /// The directory by which clients recognise the filesystem of images and writable layers.

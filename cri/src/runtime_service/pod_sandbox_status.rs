@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::RuntimeService;
 use crate::clock;
-use crate::convert::{container_status, sandbox_status};
+use crate::convert::sandbox_status;
 
 pub(super) async fn call(
     service: &RuntimeService,
@@ -23,11 +23,7 @@ pub(super) async fn call(
         } else {
             HashMap::new()
         },
-        containers_statuses: service
-            .containers_of(&sandbox.id)
-            .iter()
-            .map(container_status::status)
-            .collect(),
+        containers_statuses: service.statuses_of(&sandbox.id),
         timestamp,
     })
 }

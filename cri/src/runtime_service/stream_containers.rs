@@ -2,7 +2,6 @@ use reeve_proto::cri::{StreamContainersRequest, StreamContainersResponse};
 use tonic::Status;
 
 use super::{RuntimeService, list_containers};
-use crate::convert::container_status;
 use crate::stream::{Stream, batches};
 
 pub(super) async fn call(
@@ -10,7 +9,6 @@ pub(super) async fn call(
     request: StreamContainersRequest,
 ) -> Result<Stream<StreamContainersResponse>, Status> {
     let containers = list_containers::fitting(service, request.filter.as_ref());
-    Ok(batches(containers, |batch| StreamContainersResponse {
-        containers: batch.iter().map(container_status::to_cri).collect(),
-    }))
+    let listed = containers.iter().map(|container| service.listed(container)).collect();
+    Ok(batches(listed, |containers| StreamContainersResponse { containers }))
 }
