@@ -36,10 +36,7 @@ pub async fn serve(
     let server = Server::builder()
         .add_service(RuntimeServiceServer::new(runtime).max_decoding_message_size(MESSAGE_LIMIT))
         .add_service(ImageServiceServer::new(images).max_decoding_message_size(MESSAGE_LIMIT))
-        .serve_with_incoming_shutdown(
-            UnixListenerStream::new(listener),
-            closing.clone().cancelled_owned(),
-        );
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), closing.clone().cancelled_owned());
 
     let stop = async {
         shutdown.await;

@@ -37,13 +37,7 @@ impl Socket {
         fs::set_permissions(&fresh, Permissions::from_mode(mode))
             .map_err(failed("set the mode of", &fresh))?;
         fs::rename(&fresh, path).map_err(failed("create", path))?;
-        Ok((
-            Socket {
-                path: path.to_owned(),
-                _lock: lock,
-            },
-            listener,
-        ))
+        Ok((Socket { path: path.to_owned(), _lock: lock }, listener))
     }
 }
 
@@ -65,9 +59,7 @@ fn lock(path: &Path) -> Result<File, Error> {
         .map_err(failed("open", &lock_path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse {
-            path: path.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(failed("lock", &lock_path)(source)),
     }
 }
@@ -75,12 +67,10 @@ fn lock(path: &Path) -> Result<File, Error> {
 /// Our lock says nothing about a server of another kind that was given the same path: ask it.
 fn refuse_other_files(path: &Path) -> Result<(), Error> {
     match fs::symlink_metadata(path) {
-        Ok(found) if !found.file_type().is_socket() => Err(Error::NotASocket {
-            path: path.to_owned(),
-        }),
-        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => Err(Error::InUse {
-            path: path.to_owned(),
-        }),
+        Ok(found) if !found.file_type().is_socket() => Err(Error::NotASocket { path: path.to_owned() }),
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            Err(Error::InUse { path: path.to_owned() })
+        }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed("look at", path)(error)),
@@ -139,10 +129,7 @@ mod tests {
         let path = dir.path().join("reeve.sock");
         fs::write(&path, "precious").unwrap();
 
-        assert!(matches!(
-            Socket::bind(&path, 0o600),
-            Err(Error::NotASocket { .. })
-        ));
+        assert!(matches!(Socket::bind(&path, 0o600), Err(Error::NotASocket { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 

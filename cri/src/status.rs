@@ -75,15 +75,9 @@ mod tests {
 
     #[test]
     fn the_kubelet_finds_the_codes_it_looks_at() {
-        let gone = Error::NotFound {
-            kind: "container",
-            id: "abc".to_owned(),
-        };
+        let gone = Error::NotFound { kind: "container", id: "abc".to_owned() };
         assert_eq!(of_engine(gone).code(), Code::NotFound);
-        assert_eq!(
-            of_engine(Error::ExecTimeout(Duration::from_secs(1))).code(),
-            Code::DeadlineExceeded
-        );
+        assert_eq!(of_engine(Error::ExecTimeout(Duration::from_secs(1))).code(), Code::DeadlineExceeded);
     }
 
     #[test]
@@ -93,27 +87,16 @@ mod tests {
             registry: "registry.test".to_owned(),
             part: reeve_image::Part::Manifest,
         };
-        let error = ImageError::Transport {
-            place: Box::new(place),
-            reason: "connection refused".to_owned(),
-        };
+        let error = ImageError::Transport { place: Box::new(place), reason: "connection refused".to_owned() };
         let status = of_image(&error);
         assert_eq!(status.code(), Code::Unknown);
-        assert!(
-            status.message().starts_with("RegistryUnavailable: "),
-            "{}",
-            status.message()
-        );
+        assert!(status.message().starts_with("RegistryUnavailable: "), "{}", status.message());
     }
 
     #[test]
     fn causes_are_said_once() {
         let io = std::io::Error::other("no space");
-        let error = Error::Io {
-            action: "write",
-            path: "/x".into(),
-            source: io,
-        };
+        let error = Error::Io { action: "write", path: "/x".into(), source: io };
         assert_eq!(chain(&error), "cannot write /x: no space");
     }
 }

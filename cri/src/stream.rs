@@ -34,10 +34,8 @@ mod tests {
     #[tokio::test]
     async fn every_entry_is_sent_once() {
         let entries: Vec<usize> = (0..BATCH * 2 + 1).collect();
-        let messages: Vec<Vec<usize>> = batches(entries.clone(), |batch| batch)
-            .map(Result::unwrap)
-            .collect()
-            .await;
+        let messages: Vec<Vec<usize>> =
+            batches(entries.clone(), |batch| batch).map(Result::unwrap).collect().await;
         assert_eq!(messages.len(), 3);
         assert_eq!(messages.concat(), entries);
     }

@@ -35,11 +35,7 @@ mod tests {
             sender.send(()).map_err(|()| Status::internal("nobody waits"))
         });
 
-        assert!(
-            tokio::time::timeout(Duration::from_millis(1), call)
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_millis(1), call).await.is_err());
         receiver.await.unwrap();
     }
 }

@@ -38,10 +38,7 @@ pub(crate) fn to_engine(
 
 fn refuse_what_is_missing(config: &cri::ContainerConfig) -> Result<(), Fault> {
     if config.windows.is_some() {
-        return Err(Fault::unsupported(
-            "config.windows",
-            "this runtime runs Linux containers",
-        ));
+        return Err(Fault::unsupported("config.windows", "this runtime runs Linux containers"));
     }
     if let Some(device) = config.cdi_devices.first() {
         return Err(Fault::unsupported(
@@ -57,10 +54,7 @@ fn metadata(metadata: Option<&cri::ContainerMetadata>) -> Result<ContainerMetada
     if metadata.name.is_empty() {
         return Err(Fault::missing("config.metadata.name"));
     }
-    Ok(ContainerMetadata {
-        name: metadata.name.clone(),
-        attempt: metadata.attempt,
-    })
+    Ok(ContainerMetadata { name: metadata.name.clone(), attempt: metadata.attempt })
 }
 
 fn image(image: Option<&cri::ImageSpec>) -> Result<String, Fault> {
@@ -94,10 +88,7 @@ fn log_path(path: &str) -> Result<PathBuf, Fault> {
     if Path::new(path).components().all(plain) {
         Ok(PathBuf::from(path))
     } else {
-        Err(Fault::invalid(
-            "config.log_path",
-            format!("{path:?} is not relative to the log directory"),
-        ))
+        Err(Fault::invalid("config.log_path", format!("{path:?} is not relative to the log directory")))
     }
 }
 
@@ -109,11 +100,7 @@ fn limits(limits: Option<&cri::LinuxContainerResources>) -> Result<Resources, Fa
 }
 
 fn numbered<A, B>(items: &[A], convert: impl Fn(usize, &A) -> Result<B, Fault>) -> Result<Vec<B>, Fault> {
-    items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| convert(index, item))
-        .collect()
+    items.iter().enumerate().map(|(index, item)| convert(index, item)).collect()
 }
 
 #[cfg(test)]
@@ -123,23 +110,14 @@ mod tests {
 
     fn config() -> cri::ContainerConfig {
         cri::ContainerConfig {
-            metadata: Some(cri::ContainerMetadata {
-                name: "nginx".to_owned(),
-                attempt: 1,
-            }),
-            image: Some(cri::ImageSpec {
-                image: "registry.test/nginx:1".to_owned(),
-                ..Default::default()
-            }),
+            metadata: Some(cri::ContainerMetadata { name: "nginx".to_owned(), attempt: 1 }),
+            image: Some(cri::ImageSpec { image: "registry.test/nginx:1".to_owned(), ..Default::default() }),
             ..Default::default()
         }
     }
 
     fn variable(key: &str, value: &[u8]) -> cri::KeyValue {
-        cri::KeyValue {
-            key: key.to_owned(),
-            value: value.to_vec(),
-        }
+        cri::KeyValue { key: key.to_owned(), value: value.to_vec() }
     }
 
     #[test]
@@ -153,13 +131,7 @@ mod tests {
             ..config()
         };
         let spec = to_engine(&config, &SandboxSpec::default()).unwrap();
-        assert_eq!(
-            spec.env,
-            [
-                ("A".to_owned(), "1".to_owned()),
-                ("EMPTY".to_owned(), String::new())
-            ]
-        );
+        assert_eq!(spec.env, [("A".to_owned(), "1".to_owned()), ("EMPTY".to_owned(), String::new())]);
         assert_eq!(spec.stop_signal, "SIGQUIT");
         assert_eq!(spec.log_path, Path::new("nginx/0.log"));
         assert!(spec.tty);
@@ -168,76 +140,24 @@ mod tests {
     #[test]
     fn faults_name_the_field() {
         let faulty = [
+            (cri::ContainerConfig { metadata: None, ..config() }, "config.metadata"),
+            (cri::ContainerConfig { image: None, ..config() }, "config.image.image"),
+            (cri::ContainerConfig { log_path: "../../etc/passwd".to_owned(), ..config() }, "config.log_path"),
+            (cri::ContainerConfig { log_path: "/etc/passwd".to_owned(), ..config() }, "config.log_path"),
+            (cri::ContainerConfig { envs: vec![variable("A=B", b"")], ..config() }, "config.envs[0].key"),
+            (cri::ContainerConfig { envs: vec![variable("A", b"\xff")], ..config() }, "config.envs[0].value"),
+            (cri::ContainerConfig { envs: vec![variable("A", b"x\0y")], ..config() }, "config.envs[0].value"),
+            (cri::ContainerConfig { windows: Some(Default::default()), ..config() }, "config.windows"),
             (
                 cri::ContainerConfig {
-                    metadata: None,
-                    ..config()
-                },
-                "config.metadata",
-            ),
-            (
-                cri::ContainerConfig {
-                    image: None,
-                    ..config()
-                },
-                "config.image.image",
-            ),
-            (
-                cri::ContainerConfig {
-                    log_path: "../../etc/passwd".to_owned(),
-                    ..config()
-                },
-                "config.log_path",
-            ),
-            (
-                cri::ContainerConfig {
-                    log_path: "/etc/passwd".to_owned(),
-                    ..config()
-                },
-                "config.log_path",
-            ),
-            (
-                cri::ContainerConfig {
-                    envs: vec![variable("A=B", b"")],
-                    ..config()
-                },
-                "config.envs[0].key",
-            ),
-            (
-                cri::ContainerConfig {
-                    envs: vec![variable("A", b"\xff")],
-                    ..config()
-                },
-                "config.envs[0].value",
-            ),
-            (
-                cri::ContainerConfig {
-                    envs: vec![variable("A", b"x\0y")],
-                    ..config()
-                },
-                "config.envs[0].value",
-            ),
-            (
-                cri::ContainerConfig {
-                    windows: Some(Default::default()),
-                    ..config()
-                },
-                "config.windows",
-            ),
-            (
-                cri::ContainerConfig {
-                    cdi_devices: vec![cri::CdiDevice {
-                        name: "v/c=d".to_owned(),
-                    }],
+                    cdi_devices: vec![cri::CdiDevice { name: "v/c=d".to_owned() }],
                     ..config()
                 },
                 "config.CDI_devices",
             ),
         ];
         for (config, field) in faulty {
-            let fault = to_engine(&config, &SandboxSpec::default())
-                .unwrap_err()
-                .to_string();
+            let fault = to_engine(&config, &SandboxSpec::default()).unwrap_err().to_string();
             assert!(fault.starts_with(field), "{fault}");
         }
     }

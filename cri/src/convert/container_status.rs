@@ -15,22 +15,23 @@ pub(crate) fn state(state: ContainerState) -> cri::ContainerState {
 }
 
 pub(crate) fn metadata(metadata: &ContainerMetadata) -> cri::ContainerMetadata {
-    cri::ContainerMetadata {
-        name: metadata.name.clone(),
-        attempt: metadata.attempt,
-    }
+    cri::ContainerMetadata { name: metadata.name.clone(), attempt: metadata.attempt }
 }
 
-/// The image as the container's creator named it.
-fn image(container: &Container) -> cri::ImageSpec {
-    cri::ImageSpec {
-        image: container.spec.image.clone(),
-        ..cri::ImageSpec::default()
+/// Whether the container's creator named the image by its id, as the kubelet does after a pull.
+pub(crate) fn is_made_by_image_id(container: &Container) -> bool {
+    fn hex(id: &str) -> &str {
+        id.strip_prefix("sha256:").unwrap_or(id)
     }
+    hex(&container.image_id).starts_with(hex(&container.spec.image))
 }
 
-/// One line of a list.
-pub(crate) fn to_cri(container: &Container) -> cri::Container {
+fn image(name: String) -> Option<cri::ImageSpec> {
+    Some(cri::ImageSpec { image: name, ..cri::ImageSpec::default() })
+}
+
+/// One line of a list. `image_name` is how people know its image.
+pub(crate) fn to_cri(container: &Container, image_name: String) -> cri::Container {
     cri::Container {
         id: container.id.clone(),
         pod_sandbox_id: container.sandbox_id.clone(),
@@ -96,10 +97,7 @@ pub(crate) mod tests {
         state: ContainerState,
         labels: &[(&str, &str)],
     ) -> Container {
-        let labels = labels
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
+        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Container {
             id: id.to_owned(),
             sandbox_id: sandbox.to_owned(),
@@ -108,10 +106,7 @@ pub(crate) mod tests {
                 labels,
                 ..Default::default()
             }),
-            resources: Arc::new(Resources {
-                memory_limit: Some(1 << 20),
-                ..Resources::default()
-            }),
+            resources: Arc::new(Resources { memory_limit: Some(1 << 20), ..Resources::default() }),
             image_id: "sha256:1".to_owned(),
             image_ref: "registry.test/a@sha256:2".to_owned(),
             state,
@@ -135,19 +130,10 @@ pub(crate) mod tests {
         let status = status(&container("c", "s", ContainerState::Exited, &[]), "a:1".to_owned());
         assert_eq!(status.image.unwrap().image, "a:1");
         assert_eq!((status.exit_code, status.reason.as_str()), (137, "OOMKilled"));
-        assert_eq!(
-            (status.created_at, status.started_at, status.finished_at),
-            (1, 2, 3)
-        );
+        assert_eq!((status.created_at, status.started_at, status.finished_at), (1, 2, 3));
         assert_eq!(status.stop_signal, cri::Signal::Sigterm as i32);
-        assert_eq!(
-            status.user.unwrap().linux.unwrap().supplemental_groups,
-            [100, 2000]
-        );
-        assert_eq!(
-            status.resources.unwrap().linux.unwrap().memory_limit_in_bytes,
-            1 << 20
-        );
+        assert_eq!(status.user.unwrap().linux.unwrap().supplemental_groups, [100, 2000]);
+        assert_eq!(status.resources.unwrap().linux.unwrap().memory_limit_in_bytes, 1 << 20);
     }
 
     #[test]

@@ -25,17 +25,11 @@ pub(crate) enum Fault {
 
 impl Fault {
     pub(crate) fn invalid(field: impl Into<String>, problem: impl fmt::Display) -> Fault {
-        Fault::Invalid {
-            field: field.into(),
-            problem: problem.to_string(),
-        }
+        Fault::Invalid { field: field.into(), problem: problem.to_string() }
     }
 
     pub(crate) fn unsupported(field: impl Into<String>, reason: impl fmt::Display) -> Fault {
-        Fault::Unsupported {
-            field: field.into(),
-            reason: reason.to_string(),
-        }
+        Fault::Unsupported { field: field.into(), reason: reason.to_string() }
     }
 
     /// The field that is required and missing.

@@ -20,9 +20,7 @@ fn fits_labels(wanted: &HashMap<String, String>, labels: &BTreeMap<String, Strin
 pub(crate) fn fits_sandbox(filter: Option<&cri::PodSandboxFilter>, sandbox: &Sandbox) -> bool {
     let Some(filter) = filter else { return true };
     fits_id(&filter.id, &sandbox.id)
-        && filter
-            .state
-            .is_none_or(|wanted| wanted.state == sandbox_status::state(sandbox.state) as i32)
+        && filter.state.is_none_or(|wanted| wanted.state == sandbox_status::state(sandbox.state) as i32)
         && fits_labels(&filter.label_selector, &sandbox.spec.labels)
 }
 
@@ -31,9 +29,7 @@ pub(crate) fn fits_container(filter: Option<&cri::ContainerFilter>, container: &
     let Some(filter) = filter else { return true };
     fits_id(&filter.id, &container.id)
         && fits_id(&filter.pod_sandbox_id, &container.sandbox_id)
-        && filter
-            .state
-            .is_none_or(|wanted| wanted.state == container_status::state(container.state) as i32)
+        && filter.state.is_none_or(|wanted| wanted.state == container_status::state(container.state) as i32)
         && fits_labels(&filter.label_selector, &container.spec.labels)
 }
 
@@ -63,10 +59,7 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> HashMap<String, String> {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
     #[test]
@@ -78,18 +71,10 @@ mod tests {
 
     #[test]
     fn containers_are_found_by_each_field_and_by_all_together() {
-        let container = container(
-            "abcdef",
-            "sandbox-1",
-            ContainerState::Running,
-            &[("app", "web"), ("tier", "front")],
-        );
-        let running = Some(cri::ContainerStateValue {
-            state: cri::ContainerState::ContainerRunning as i32,
-        });
-        let exited = Some(cri::ContainerStateValue {
-            state: cri::ContainerState::ContainerExited as i32,
-        });
+        let container =
+            container("abcdef", "sandbox-1", ContainerState::Running, &[("app", "web"), ("tier", "front")]);
+        let running = Some(cri::ContainerStateValue { state: cri::ContainerState::ContainerRunning as i32 });
+        let exited = Some(cri::ContainerStateValue { state: cri::ContainerState::ContainerExited as i32 });
         let base = cri::ContainerFilter {
             id: "abc".to_owned(),
             state: running,
@@ -106,35 +91,16 @@ mod tests {
         assert!(!with(|filter| filter.id = "bcd".to_owned()));
         assert!(!with(|filter| filter.pod_sandbox_id = "sandbox-2".to_owned()));
         assert!(!with(|filter| filter.label_selector = labels(&[("app", "db")])));
-        assert!(!with(
-            |filter| filter.label_selector = labels(&[("app", "web"), ("zone", "a")])
-        ));
-        assert!(!fits_container(
-            Some(&cri::ContainerFilter {
-                state: exited,
-                ..base.clone()
-            }),
-            &container
-        ));
+        assert!(!with(|filter| filter.label_selector = labels(&[("app", "web"), ("zone", "a")])));
+        assert!(!fits_container(Some(&cri::ContainerFilter { state: exited, ..base.clone() }), &container));
     }
 
     #[test]
     fn created_is_a_state_to_filter_by_although_it_is_zero() {
-        let created = Some(cri::ContainerStateValue {
-            state: cri::ContainerState::ContainerCreated as i32,
-        });
-        let filter = cri::ContainerFilter {
-            state: created,
-            ..Default::default()
-        };
-        assert!(!fits_container(
-            Some(&filter),
-            &container("a", "s", ContainerState::Running, &[])
-        ));
-        assert!(fits_container(
-            Some(&filter),
-            &container("a", "s", ContainerState::Created, &[])
-        ));
+        let created = Some(cri::ContainerStateValue { state: cri::ContainerState::ContainerCreated as i32 });
+        let filter = cri::ContainerFilter { state: created, ..Default::default() };
+        assert!(!fits_container(Some(&filter), &container("a", "s", ContainerState::Running, &[])));
+        assert!(fits_container(Some(&filter), &container("a", "s", ContainerState::Created, &[])));
     }
 
     #[test]
@@ -145,13 +111,7 @@ mod tests {
             state: Some(cri::PodSandboxStateValue { state: state as i32 }),
             label_selector: labels(&[("app", "web")]),
         };
-        assert!(fits_sandbox(
-            Some(&filter(cri::PodSandboxState::SandboxReady)),
-            &ready
-        ));
-        assert!(!fits_sandbox(
-            Some(&filter(cri::PodSandboxState::SandboxNotready)),
-            &ready
-        ));
+        assert!(fits_sandbox(Some(&filter(cri::PodSandboxState::SandboxReady)), &ready));
+        assert!(!fits_sandbox(Some(&filter(cri::PodSandboxState::SandboxNotready)), &ready));
     }
 }

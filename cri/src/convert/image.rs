@@ -29,22 +29,12 @@ pub(crate) fn auth(config: Option<&cri::AuthConfig>) -> Result<Option<Auth>, Fau
     } else {
         return Ok(None);
     };
-    Ok(Some(if config.server_address.is_empty() {
-        auth
-    } else {
-        auth.for_server(&config.server_address)
-    }))
+    Ok(Some(if config.server_address.is_empty() { auth } else { auth.for_server(&config.server_address) }))
 }
 
 /// What a client gets to see of an image.
 pub(crate) fn to_cri(image: &Image) -> cri::Image {
-    let (uid, username) = user(
-        image
-            .config
-            .config()
-            .as_ref()
-            .and_then(|config| config.user().as_deref()),
-    );
+    let (uid, username) = user(image.config.config().as_ref().and_then(|config| config.user().as_deref()));
     cri::Image {
         id: image.id.to_string(),
         repo_tags: image.repo_tags.clone(),

@@ -108,12 +108,8 @@ pub(crate) fn descriptors() -> Vec<cri::MetricDescriptor> {
         help: help.to_owned(),
         label_keys: labels.iter().map(|label| (*label).to_owned()).collect(),
     };
-    let containers = CONTAINER_METRICS
-        .iter()
-        .map(|one| descriptor(one.name, one.help, &CONTAINER_LABELS));
-    let interfaces = INTERFACE_METRICS
-        .iter()
-        .map(|one| descriptor(one.name, one.help, &INTERFACE_LABELS));
+    let containers = CONTAINER_METRICS.iter().map(|one| descriptor(one.name, one.help, &CONTAINER_LABELS));
+    let interfaces = INTERFACE_METRICS.iter().map(|one| descriptor(one.name, one.help, &INTERFACE_LABELS));
     containers.chain(interfaces).collect()
 }
 
@@ -125,11 +121,7 @@ pub(crate) fn of_sandbox(
 ) -> cri::PodSandboxMetrics {
     cri::PodSandboxMetrics {
         pod_sandbox_id: sandbox.id.clone(),
-        metrics: interfaces
-            .unwrap_or_default()
-            .iter()
-            .flat_map(|one| of_interface(sandbox, one))
-            .collect(),
+        metrics: interfaces.unwrap_or_default().iter().flat_map(|one| of_interface(sandbox, one)).collect(),
         container_metrics: containers
             .iter()
             .map(|(container, stats)| cri::ContainerMetrics {
@@ -158,13 +150,7 @@ fn of_container(sandbox: &Sandbox, container: &Container, stats: &ContainerStats
 
 fn of_interface(sandbox: &Sandbox, interface: &InterfaceStats) -> Vec<cri::Metric> {
     let pod = &sandbox.spec.metadata;
-    let labels = [
-        &sandbox.id,
-        &interface.name,
-        &sandbox.id,
-        &pod.namespace,
-        &pod.name,
-    ];
+    let labels = [&sandbox.id, &interface.name, &sandbox.id, &pod.namespace, &pod.name];
     INTERFACE_METRICS
         .iter()
         .map(|one| metric(one.name, MetricType::Counter, &labels, (one.value)(interface)))
@@ -195,36 +181,16 @@ mod tests {
 
     #[test]
     fn every_metric_is_described_with_as_many_labels() {
-        let labels: HashMap<String, usize> = descriptors()
-            .into_iter()
-            .map(|one| (one.name, one.label_keys.len()))
-            .collect();
-        let interface = InterfaceStats {
-            name: "eth0".to_owned(),
-            ..InterfaceStats::default()
-        };
-        let running = (
-            container("c", "s", ContainerState::Running, &[]),
-            ContainerStats::default(),
-        );
-        let metrics = of_sandbox(
-            &sandbox("s", SandboxState::Ready, &[]),
-            &[running],
-            Some(&[interface]),
-        );
+        let labels: HashMap<String, usize> =
+            descriptors().into_iter().map(|one| (one.name, one.label_keys.len())).collect();
+        let interface = InterfaceStats { name: "eth0".to_owned(), ..InterfaceStats::default() };
+        let running = (container("c", "s", ContainerState::Running, &[]), ContainerStats::default());
+        let metrics = of_sandbox(&sandbox("s", SandboxState::Ready, &[]), &[running], Some(&[interface]));
 
-        let all = metrics
-            .metrics
-            .iter()
-            .chain(&metrics.container_metrics[0].metrics);
+        let all = metrics.metrics.iter().chain(&metrics.container_metrics[0].metrics);
         let mut count = 0;
         for metric in all {
-            assert_eq!(
-                labels.get(&metric.name),
-                Some(&metric.label_values.len()),
-                "{}",
-                metric.name
-            );
+            assert_eq!(labels.get(&metric.name), Some(&metric.label_values.len()), "{}", metric.name);
             count += 1;
         }
         assert_eq!(count, labels.len());

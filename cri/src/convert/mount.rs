@@ -30,10 +30,7 @@ pub(crate) fn to_engine(index: usize, mount: &cri::Mount) -> Result<Mount, Fault
 
 fn refuse_what_is_missing(field: &str, mount: &cri::Mount) -> Result<(), Fault> {
     if mount.image.is_some() || !mount.image_sub_path.is_empty() {
-        return Err(Fault::unsupported(
-            format!("{field}.image"),
-            "only paths of the host can be mounted",
-        ));
+        return Err(Fault::unsupported(format!("{field}.image"), "only paths of the host can be mounted"));
     }
     if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
         return Err(Fault::unsupported(
@@ -44,18 +41,12 @@ fn refuse_what_is_missing(field: &str, mount: &cri::Mount) -> Result<(), Fault> 
     if !mount.mount_options.is_empty() {
         return Err(Fault::unsupported(
             format!("{field}.mount_options"),
-            format!(
-                "only readonly and propagation can be chosen, not {}",
-                mount.mount_options.join(",")
-            ),
+            format!("only readonly and propagation can be chosen, not {}", mount.mount_options.join(",")),
         ));
     }
     // Without SELinux there is nothing to label, and the kubelet asks for it whatever the host is.
     if mount.selinux_relabel && kernel::has_selinux() {
-        return Err(Fault::unsupported(
-            format!("{field}.selinux_relabel"),
-            "files are not labelled",
-        ));
+        return Err(Fault::unsupported(format!("{field}.selinux_relabel"), "files are not labelled"));
     }
     Ok(())
 }
@@ -75,10 +66,7 @@ fn propagation(field: &str, value: i32) -> Result<Propagation, Fault> {
         Ok(MountPropagation::PropagationPrivate) => Ok(Propagation::Private),
         Ok(MountPropagation::PropagationHostToContainer) => Ok(Propagation::HostToContainer),
         Ok(MountPropagation::PropagationBidirectional) => Ok(Propagation::Bidirectional),
-        Err(_) => Err(Fault::invalid(
-            format!("{field}.propagation"),
-            format!("{value} is no propagation"),
-        )),
+        Err(_) => Err(Fault::invalid(format!("{field}.propagation"), format!("{value} is no propagation"))),
     }
 }
 
@@ -114,11 +102,7 @@ pub(crate) fn device_to_engine(index: usize, device: &cri::Device) -> Result<Dev
     } else {
         absolute(&format!("{field}.container_path"), &device.container_path)?
     };
-    Ok(Device {
-        host_path,
-        container_path,
-        permissions: device.permissions.clone(),
-    })
+    Ok(Device { host_path, container_path, permissions: device.permissions.clone() })
 }
 
 #[cfg(test)]
@@ -155,41 +139,17 @@ mod tests {
     #[test]
     fn what_is_not_done_is_refused_by_name() {
         let faulty = [
+            (cri::Mount { image: Some(cri::ImageSpec::default()), ..plain() }, "config.mounts[3].image"),
             (
-                cri::Mount {
-                    image: Some(cri::ImageSpec::default()),
-                    ..plain()
-                },
-                "config.mounts[3].image",
-            ),
-            (
-                cri::Mount {
-                    mount_options: vec!["noexec".to_owned()],
-                    ..plain()
-                },
+                cri::Mount { mount_options: vec!["noexec".to_owned()], ..plain() },
                 "config.mounts[3].mount_options",
             ),
             (
-                cri::Mount {
-                    uid_mappings: vec![cri::IdMapping::default()],
-                    ..plain()
-                },
+                cri::Mount { uid_mappings: vec![cri::IdMapping::default()], ..plain() },
                 "config.mounts[3].uidMappings",
             ),
-            (
-                cri::Mount {
-                    container_path: "data".to_owned(),
-                    ..plain()
-                },
-                "config.mounts[3].container_path",
-            ),
-            (
-                cri::Mount {
-                    propagation: 9,
-                    ..plain()
-                },
-                "config.mounts[3].propagation",
-            ),
+            (cri::Mount { container_path: "data".to_owned(), ..plain() }, "config.mounts[3].container_path"),
+            (cri::Mount { propagation: 9, ..plain() }, "config.mounts[3].propagation"),
         ];
         for (mount, field) in faulty {
             let fault = to_engine(3, &mount).unwrap_err().to_string();
@@ -204,14 +164,8 @@ mod tests {
             permissions: "rw".to_owned(),
             ..Default::default()
         };
-        assert_eq!(
-            device_to_engine(0, &device).unwrap().container_path,
-            Path::new("/dev/fuse")
-        );
-        let device = cri::Device {
-            permissions: "rx".to_owned(),
-            ..device
-        };
+        assert_eq!(device_to_engine(0, &device).unwrap().container_path, Path::new("/dev/fuse"));
+        let device = cri::Device { permissions: "rx".to_owned(), ..device };
         assert!(device_to_engine(0, &device).is_err());
     }
 }

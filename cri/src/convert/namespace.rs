@@ -27,10 +27,7 @@ pub(crate) fn apply_to_sandbox(
         NamespaceMode::Container => {}
         NamespaceMode::Node => spec.host_pid = true,
         NamespaceMode::Target => {
-            return Err(Fault::invalid(
-                pid,
-                "TARGET names a container, and a sandbox has none yet",
-            ));
+            return Err(Fault::invalid(pid, "TARGET names a container, and a sandbox has none yet"));
         }
     }
     refuse_user_namespace(prefix, options.userns_options.as_ref())
@@ -40,10 +37,9 @@ fn of_pod_or_node(field: &str, value: i32) -> Result<bool, Fault> {
     match mode(field, value)? {
         NamespaceMode::Pod => Ok(false),
         NamespaceMode::Node => Ok(true),
-        other @ (NamespaceMode::Container | NamespaceMode::Target) => Err(Fault::unsupported(
-            field,
-            format!("{} exists for PID namespaces only", other.as_str_name()),
-        )),
+        other @ (NamespaceMode::Container | NamespaceMode::Target) => {
+            Err(Fault::unsupported(field, format!("{} exists for PID namespaces only", other.as_str_name())))
+        }
     }
 }
 
@@ -70,11 +66,7 @@ pub(crate) fn of_container(
         return Ok(shared(sandbox));
     };
 
-    follows_sandbox(
-        &format!("{prefix}.network"),
-        options.network,
-        sandbox.host_network,
-    )?;
+    follows_sandbox(&format!("{prefix}.network"), options.network, sandbox.host_network)?;
     follows_sandbox(&format!("{prefix}.ipc"), options.ipc, sandbox.host_ipc)?;
     refuse_user_namespace(prefix, options.userns_options.as_ref())?;
     Ok(match mode(&format!("{prefix}.pid"), options.pid)? {
@@ -89,20 +81,13 @@ pub(crate) fn of_container(
 }
 
 fn shared(sandbox: &SandboxSpec) -> PidNamespace {
-    if sandbox.host_pid {
-        PidNamespace::Host
-    } else {
-        PidNamespace::Sandbox
-    }
+    if sandbox.host_pid { PidNamespace::Host } else { PidNamespace::Sandbox }
 }
 
 fn follows_sandbox(field: &str, value: i32, sandbox_is_on_host: bool) -> Result<(), Fault> {
     let on_host = of_pod_or_node(field, value)?;
     if on_host && !sandbox_is_on_host {
-        return Err(Fault::invalid(
-            field,
-            "is NODE, but the sandbox has a namespace of its own",
-        ));
+        return Err(Fault::invalid(field, "is NODE, but the sandbox has a namespace of its own"));
     }
     Ok(())
 }
@@ -110,11 +95,7 @@ fn follows_sandbox(field: &str, value: i32, sandbox_is_on_host: bool) -> Result<
 /// The modes that a sandbox was made with.
 pub(crate) fn of_sandbox(spec: &SandboxSpec) -> cri::NamespaceOption {
     let node_or = |host: bool, otherwise: NamespaceMode| if host { NamespaceMode::Node } else { otherwise };
-    let pid = if spec.share_pid {
-        NamespaceMode::Pod
-    } else {
-        NamespaceMode::Container
-    };
+    let pid = if spec.share_pid { NamespaceMode::Pod } else { NamespaceMode::Container };
     cri::NamespaceOption {
         network: node_or(spec.host_network, NamespaceMode::Pod) as i32,
         ipc: node_or(spec.host_ipc, NamespaceMode::Pod) as i32,
@@ -141,11 +122,7 @@ mod tests {
     #[test]
     fn sandbox_modes_come_back_as_they_went_in() {
         use NamespaceMode::{Container, Node, Pod};
-        for asked in [
-            options(Pod, Container, Pod),
-            options(Node, Node, Node),
-            options(Node, Pod, Pod),
-        ] {
+        for asked in [options(Pod, Container, Pod), options(Node, Node, Node), options(Node, Pod, Pod)] {
             let mut spec = SandboxSpec::default();
             apply_to_sandbox(Some(&asked), &mut spec).unwrap();
             assert_eq!(of_sandbox(&spec), asked);
@@ -164,11 +141,7 @@ mod tests {
         let mut asked = options(NamespaceMode::Pod, NamespaceMode::Pod, NamespaceMode::Pod);
         asked.userns_options = Some(cri::UserNamespace {
             mode: NamespaceMode::Pod as i32,
-            uids: vec![cri::IdMapping {
-                host_id: 100_000,
-                container_id: 0,
-                length: 65_536,
-            }],
+            uids: vec![cri::IdMapping { host_id: 100_000, container_id: 0, length: 65_536 }],
             gids: Vec::new(),
         });
         let fault = apply_to_sandbox(Some(&asked), &mut SandboxSpec::default()).unwrap_err();
@@ -181,15 +154,9 @@ mod tests {
 
     #[test]
     fn a_container_follows_its_sandbox() {
-        let on_host = SandboxSpec {
-            host_pid: true,
-            ..SandboxSpec::default()
-        };
+        let on_host = SandboxSpec { host_pid: true, ..SandboxSpec::default() };
         assert_eq!(of_container(None, &on_host).unwrap(), PidNamespace::Host);
-        assert_eq!(
-            of_container(None, &SandboxSpec::default()).unwrap(),
-            PidNamespace::Sandbox
-        );
+        assert_eq!(of_container(None, &SandboxSpec::default()).unwrap(), PidNamespace::Sandbox);
 
         let node = options(NamespaceMode::Node, NamespaceMode::Pod, NamespaceMode::Pod);
         assert!(of_container(Some(&node), &SandboxSpec::default()).is_err());

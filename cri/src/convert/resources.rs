@@ -24,10 +24,7 @@ pub(crate) fn to_engine(field: &str, resources: &cri::LinuxContainerResources) -
         hugepages: resources
             .hugepage_limits
             .iter()
-            .map(|limit| HugepageLimit {
-                page_size: limit.page_size.clone(),
-                limit: limit.limit,
-            })
+            .map(|limit| HugepageLimit { page_size: limit.page_size.clone(), limit: limit.limit })
             .collect(),
         unified: resources.unified.clone().into_iter().collect(),
     })
@@ -46,10 +43,7 @@ pub(crate) fn to_cri(resources: &Resources) -> cri::LinuxContainerResources {
         hugepage_limits: resources
             .hugepages
             .iter()
-            .map(|limit| cri::HugepageLimit {
-                page_size: limit.page_size.clone(),
-                limit: limit.limit,
-            })
+            .map(|limit| cri::HugepageLimit { page_size: limit.page_size.clone(), limit: limit.limit })
             .collect(),
         unified: resources.unified.clone().into_iter().collect(),
         memory_swap_limit_in_bytes: resources.memory_swap.unwrap_or_default(),
@@ -60,10 +54,7 @@ fn not_negative(field: &str, name: &str, value: i64) -> Result<Option<u64>, Faul
     match u64::try_from(value) {
         Ok(0) => Ok(None),
         Ok(value) => Ok(Some(value)),
-        Err(_) => Err(Fault::invalid(
-            format!("{field}.{name}"),
-            format!("{value} is negative"),
-        )),
+        Err(_) => Err(Fault::invalid(format!("{field}.{name}"), format!("{value} is negative"))),
     }
 }
 
@@ -72,10 +63,7 @@ fn limit_or_none(field: &str, name: &str, value: i64) -> Result<Option<i64>, Fau
     match value {
         0 => Ok(None),
         -1 | 1.. => Ok(Some(value)),
-        _ => Err(Fault::invalid(
-            format!("{field}.{name}"),
-            format!("{value} is neither a size nor -1"),
-        )),
+        _ => Err(Fault::invalid(format!("{field}.{name}"), format!("{value} is neither a size nor -1"))),
     }
 }
 
@@ -113,10 +101,7 @@ mod tests {
             oom_score_adj: -997,
             cpuset_cpus: "0-1".to_owned(),
             cpuset_mems: "0".to_owned(),
-            hugepage_limits: vec![cri::HugepageLimit {
-                page_size: "2MB".to_owned(),
-                limit: 4 << 20,
-            }],
+            hugepage_limits: vec![cri::HugepageLimit { page_size: "2MB".to_owned(), limit: 4 << 20 }],
             unified: [("memory.high".to_owned(), "max".to_owned())].into(),
             memory_swap_limit_in_bytes: -1,
         };
@@ -131,20 +116,11 @@ mod tests {
 
     #[test]
     fn faults_name_the_field() {
-        let asked = cri::LinuxContainerResources {
-            oom_score_adj: 2000,
-            ..Default::default()
-        };
+        let asked = cri::LinuxContainerResources { oom_score_adj: 2000, ..Default::default() };
         let fault = to_engine("linux", &asked).unwrap_err();
-        assert_eq!(
-            fault.to_string(),
-            "linux.oom_score_adj: 2000 is not within -1000 and 1000"
-        );
+        assert_eq!(fault.to_string(), "linux.oom_score_adj: 2000 is not within -1000 and 1000");
 
-        let asked = cri::LinuxContainerResources {
-            memory_limit_in_bytes: -5,
-            ..Default::default()
-        };
+        let asked = cri::LinuxContainerResources { memory_limit_in_bytes: -5, ..Default::default() };
         assert!(to_engine("linux", &asked).is_err());
     }
 }

@@ -12,10 +12,7 @@ use super::{namespace, resources, security};
 /// The engine's sandbox for `config`.
 pub(crate) fn to_engine(config: &cri::PodSandboxConfig, runtime_handler: &str) -> Result<SandboxSpec, Fault> {
     if config.windows.is_some() {
-        return Err(Fault::unsupported(
-            "config.windows",
-            "this runtime runs Linux containers",
-        ));
+        return Err(Fault::unsupported("config.windows", "this runtime runs Linux containers"));
     }
     let mut spec = SandboxSpec {
         metadata: metadata(config.metadata.as_ref())?,
@@ -43,10 +40,7 @@ pub(crate) fn handler(name: &str) -> Result<String, Fault> {
     if super::sandbox_status::HANDLERS.contains(&name) {
         Ok(name.to_owned())
     } else {
-        Err(Fault::invalid(
-            "runtime_handler",
-            format!("no runtime handler {name:?} is configured"),
-        ))
+        Err(Fault::invalid("runtime_handler", format!("no runtime handler {name:?} is configured")))
     }
 }
 
@@ -67,10 +61,7 @@ fn log_directory(path: &str) -> Result<PathBuf, Fault> {
     if path.is_empty() || path.starts_with('/') {
         Ok(PathBuf::from(path))
     } else {
-        Err(Fault::invalid(
-            "config.log_directory",
-            format!("{path:?} is not absolute"),
-        ))
+        Err(Fault::invalid("config.log_directory", format!("{path:?} is not absolute")))
     }
 }
 
@@ -95,10 +86,7 @@ fn ports(mappings: &[cri::PortMapping]) -> Result<Vec<PortMapping>, Fault> {
 fn port(field: &str, mapping: &cri::PortMapping) -> Result<PortMapping, Fault> {
     let number = |name: &str, value: i32| match u16::try_from(value) {
         Ok(value @ 1..) => Ok(value),
-        _ => Err(Fault::invalid(
-            format!("{field}.{name}"),
-            format!("{value} is not a port"),
-        )),
+        _ => Err(Fault::invalid(format!("{field}.{name}"), format!("{value} is not a port"))),
     };
     let host_ip = match mapping.host_ip.as_str() {
         "" => None,
@@ -136,10 +124,7 @@ fn apply_security(context: &cri::LinuxSandboxSecurityContext, spec: &mut Sandbox
     security::id(&format!("{prefix}.run_as_user"), context.run_as_user)?;
     let group = security::id(&format!("{prefix}.run_as_group"), context.run_as_group)?;
     if group.is_some() && context.run_as_user.is_none() {
-        return Err(Fault::invalid(
-            format!("{prefix}.run_as_group"),
-            "needs run_as_user",
-        ));
+        return Err(Fault::invalid(format!("{prefix}.run_as_group"), "needs run_as_user"));
     }
     security::is_strict(prefix, context.supplemental_groups_policy)?;
     security::check_selinux(prefix, context.selinux_options.as_ref())?;
@@ -188,22 +173,13 @@ mod tests {
     }
 
     fn mapping(host_port: i32, host_ip: &str) -> cri::PortMapping {
-        cri::PortMapping {
-            host_port,
-            container_port: 80,
-            host_ip: host_ip.to_owned(),
-            protocol: 1,
-        }
+        cri::PortMapping { host_port, container_port: 80, host_ip: host_ip.to_owned(), protocol: 1 }
     }
 
     #[test]
     fn a_container_port_without_host_port_is_not_mapped() {
         let config = cri::PodSandboxConfig {
-            port_mappings: vec![
-                mapping(0, ""),
-                mapping(8080, "127.0.0.1"),
-                mapping(8081, "0.0.0.0"),
-            ],
+            port_mappings: vec![mapping(0, ""), mapping(8080, "127.0.0.1"), mapping(8081, "0.0.0.0")],
             ..config()
         };
         let ports = to_engine(&config, "").unwrap().ports;
@@ -216,41 +192,17 @@ mod tests {
     #[test]
     fn faults_name_the_field() {
         let faulty = [
+            (cri::PodSandboxConfig { metadata: None, ..config() }, "config.metadata"),
             (
-                cri::PodSandboxConfig {
-                    metadata: None,
-                    ..config()
-                },
-                "config.metadata",
-            ),
-            (
-                cri::PodSandboxConfig {
-                    port_mappings: vec![mapping(70_000, "")],
-                    ..config()
-                },
+                cri::PodSandboxConfig { port_mappings: vec![mapping(70_000, "")], ..config() },
                 "config.port_mappings[0].host_port",
             ),
             (
-                cri::PodSandboxConfig {
-                    port_mappings: vec![mapping(80, "here")],
-                    ..config()
-                },
+                cri::PodSandboxConfig { port_mappings: vec![mapping(80, "here")], ..config() },
                 "config.port_mappings[0].host_ip",
             ),
-            (
-                cri::PodSandboxConfig {
-                    log_directory: "logs".to_owned(),
-                    ..config()
-                },
-                "config.log_directory",
-            ),
-            (
-                cri::PodSandboxConfig {
-                    windows: Some(Default::default()),
-                    ..config()
-                },
-                "config.windows",
-            ),
+            (cri::PodSandboxConfig { log_directory: "logs".to_owned(), ..config() }, "config.log_directory"),
+            (cri::PodSandboxConfig { windows: Some(Default::default()), ..config() }, "config.windows"),
         ];
         for (config, field) in faulty {
             let fault = to_engine(&config, "").unwrap_err().to_string();

@@ -46,9 +46,7 @@ pub(crate) fn status(sandbox: &Sandbox) -> cri::PodSandboxStatus {
         created_at: sandbox.created_at,
         network: Some(network(sandbox)),
         linux: Some(cri::LinuxPodSandboxStatus {
-            namespaces: Some(cri::Namespace {
-                options: Some(namespace::of_sandbox(&sandbox.spec)),
-            }),
+            namespaces: Some(cri::Namespace { options: Some(namespace::of_sandbox(&sandbox.spec)) }),
         }),
         labels: sandbox.spec.labels.clone().into_iter().collect(),
         annotations: sandbox.spec.annotations.clone().into_iter().collect(),
@@ -75,16 +73,10 @@ pub(crate) mod tests {
 
     /// A sandbox for tests.
     pub(crate) fn sandbox(id: &str, state: SandboxState, labels: &[(&str, &str)]) -> Sandbox {
-        let labels = labels
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
+        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Sandbox {
             id: id.to_owned(),
-            spec: Arc::new(SandboxSpec {
-                labels,
-                ..SandboxSpec::default()
-            }),
+            spec: Arc::new(SandboxSpec { labels, ..SandboxSpec::default() }),
             state,
             created_at: 7,
             ips: vec!["10.88.0.2".parse().unwrap(), "fd00::2".parse().unwrap()],
@@ -97,12 +89,7 @@ pub(crate) mod tests {
         let status = status(&sandbox("a", SandboxState::Ready, &[]));
         let network = status.network.unwrap();
         assert_eq!(network.ip, "10.88.0.2");
-        assert_eq!(
-            network.additional_ips,
-            vec![cri::PodIp {
-                ip: "fd00::2".to_owned()
-            }]
-        );
+        assert_eq!(network.additional_ips, vec![cri::PodIp { ip: "fd00::2".to_owned() }]);
     }
 
     #[test]

@@ -17,10 +17,7 @@ pub(crate) fn to_engine(
     sandbox: &SandboxSpec,
 ) -> Result<Security, Fault> {
     let Some(context) = context else {
-        return Ok(Security {
-            pid: namespace::of_container(None, sandbox)?,
-            ..Security::default()
-        });
+        return Ok(Security { pid: namespace::of_container(None, sandbox)?, ..Security::default() });
     };
     if context.privileged && !sandbox.privileged {
         return Err(Fault::invalid(
@@ -138,10 +135,7 @@ fn localhost_file(field: &str, path: &str) -> Result<Seccomp, Fault> {
 
 fn profile_type(field: &str, profile: &cri::SecurityProfile) -> Result<ProfileType, Fault> {
     ProfileType::try_from(profile.profile_type).map_err(|_| {
-        Fault::invalid(
-            format!("{field}.profile_type"),
-            format!("{} is no type", profile.profile_type),
-        )
+        Fault::invalid(format!("{field}.profile_type"), format!("{} is no type", profile.profile_type))
     })
 }
 
@@ -189,37 +183,23 @@ mod tests {
         };
         assert!(to_engine(Some(&group(None)), &SandboxSpec::default()).is_err());
         let security = to_engine(Some(&group(Some(1000))), &SandboxSpec::default()).unwrap();
-        assert_eq!(
-            (security.run_as_user, security.run_as_group),
-            (Some(1000), Some(7))
-        );
+        assert_eq!((security.run_as_user, security.run_as_group), (Some(1000), Some(7)));
     }
 
     #[test]
     fn privilege_must_be_announced_by_the_sandbox() {
-        let context = cri::LinuxContainerSecurityContext {
-            privileged: true,
-            ..Default::default()
-        };
+        let context = cri::LinuxContainerSecurityContext { privileged: true, ..Default::default() };
         assert!(to_engine(Some(&context), &SandboxSpec::default()).is_err());
-        let sandbox = SandboxSpec {
-            privileged: true,
-            ..Default::default()
-        };
+        let sandbox = SandboxSpec { privileged: true, ..Default::default() };
         assert!(to_engine(Some(&context), &sandbox).unwrap().privileged);
     }
 
     #[test]
     fn without_a_context_the_default_masks_apply() {
-        assert_eq!(
-            to_engine(None, &SandboxSpec::default()).unwrap().masked_paths,
-            None
-        );
+        assert_eq!(to_engine(None, &SandboxSpec::default()).unwrap().masked_paths, None);
         let context = cri::LinuxContainerSecurityContext::default();
         assert_eq!(
-            to_engine(Some(&context), &SandboxSpec::default())
-                .unwrap()
-                .masked_paths,
+            to_engine(Some(&context), &SandboxSpec::default()).unwrap().masked_paths,
             Some(Vec::new())
         );
     }
@@ -234,10 +214,7 @@ mod tests {
         };
         assert_eq!(seccomp_profile("f", &profile).unwrap(), file);
         assert_eq!(seccomp_path("f", "").unwrap(), Seccomp::Unconfined);
-        assert_eq!(
-            seccomp_path("f", "runtime/default").unwrap(),
-            Seccomp::RuntimeDefault
-        );
+        assert_eq!(seccomp_path("f", "runtime/default").unwrap(), Seccomp::RuntimeDefault);
         assert!(seccomp_path("f", "localhost/relative.json").is_err());
     }
 

@@ -11,20 +11,14 @@ fn value(value: u64) -> Option<cri::UInt64Value> {
 
 /// What a limit leaves; nothing can be said without one.
 fn available(limit: u64, used: u64) -> Option<cri::UInt64Value> {
-    if limit == 0 {
-        None
-    } else {
-        value(limit.saturating_sub(used))
-    }
+    if limit == 0 { None } else { value(limit.saturating_sub(used)) }
 }
 
 /// A directory's share of its filesystem.
 pub(crate) fn filesystem(timestamp: i64, mountpoint: &str, usage: FsUsage) -> cri::FilesystemUsage {
     cri::FilesystemUsage {
         timestamp,
-        fs_id: Some(cri::FilesystemIdentifier {
-            mountpoint: mountpoint.to_owned(),
-        }),
+        fs_id: Some(cri::FilesystemIdentifier { mountpoint: mountpoint.to_owned() }),
         used_bytes: value(usage.bytes),
         inodes_used: value(usage.inodes),
     }
@@ -52,10 +46,7 @@ pub(crate) fn container(
 
 /// Counters of a container that does not run: it uses nothing but its writable layer, which nobody measured.
 pub(crate) fn idle_container(container: &Container) -> cri::ContainerStats {
-    cri::ContainerStats {
-        attributes: Some(attributes(container)),
-        ..cri::ContainerStats::default()
-    }
+    cri::ContainerStats { attributes: Some(attributes(container)), ..cri::ContainerStats::default() }
 }
 
 fn attributes(container: &Container) -> cri::ContainerAttributes {
@@ -110,14 +101,8 @@ pub(crate) fn sandbox(
             cpu: Some(cpu(timestamp, total.cpu_usage_ns)),
             memory: Some(memory(&total)),
             network: interfaces.map(|interfaces| network(timestamp, interfaces)),
-            process: Some(cri::ProcessUsage {
-                timestamp,
-                process_count: value(total.pids),
-            }),
-            containers: containers
-                .iter()
-                .map(|(one, stats)| container(one, stats, mountpoint))
-                .collect(),
+            process: Some(cri::ProcessUsage { timestamp, process_count: value(total.pids) }),
+            containers: containers.iter().map(|(one, stats)| container(one, stats, mountpoint)).collect(),
             io: None,
         }),
         windows: None,
@@ -125,40 +110,27 @@ pub(crate) fn sandbox(
 }
 
 fn total<'a>(all: impl Iterator<Item = &'a ContainerStats>, timestamp: i64) -> ContainerStats {
-    all.fold(
-        ContainerStats {
-            timestamp,
-            ..ContainerStats::default()
-        },
-        |sum, one| ContainerStats {
-            cpu_usage_ns: sum.cpu_usage_ns + one.cpu_usage_ns,
-            memory_usage_bytes: sum.memory_usage_bytes + one.memory_usage_bytes,
-            memory_working_set_bytes: sum.memory_working_set_bytes + one.memory_working_set_bytes,
-            memory_rss_bytes: sum.memory_rss_bytes + one.memory_rss_bytes,
-            memory_page_faults: sum.memory_page_faults + one.memory_page_faults,
-            memory_major_page_faults: sum.memory_major_page_faults + one.memory_major_page_faults,
-            pids: sum.pids + one.pids,
-            ..sum
-        },
-    )
+    all.fold(ContainerStats { timestamp, ..ContainerStats::default() }, |sum, one| ContainerStats {
+        cpu_usage_ns: sum.cpu_usage_ns + one.cpu_usage_ns,
+        memory_usage_bytes: sum.memory_usage_bytes + one.memory_usage_bytes,
+        memory_working_set_bytes: sum.memory_working_set_bytes + one.memory_working_set_bytes,
+        memory_rss_bytes: sum.memory_rss_bytes + one.memory_rss_bytes,
+        memory_page_faults: sum.memory_page_faults + one.memory_page_faults,
+        memory_major_page_faults: sum.memory_major_page_faults + one.memory_major_page_faults,
+        pids: sum.pids + one.pids,
+        ..sum
+    })
 }
 
 fn network(timestamp: i64, interfaces: &[InterfaceStats]) -> cri::NetworkUsage {
-    let mut usages = interfaces
-        .iter()
-        .filter(|one| one.name != "lo")
-        .map(|one| cri::NetworkInterfaceUsage {
-            name: one.name.clone(),
-            rx_bytes: value(one.rx_bytes),
-            rx_errors: value(one.rx_errors),
-            tx_bytes: value(one.tx_bytes),
-            tx_errors: value(one.tx_errors),
-        });
-    cri::NetworkUsage {
-        timestamp,
-        default_interface: usages.next(),
-        interfaces: usages.collect(),
-    }
+    let mut usages = interfaces.iter().filter(|one| one.name != "lo").map(|one| cri::NetworkInterfaceUsage {
+        name: one.name.clone(),
+        rx_bytes: value(one.rx_bytes),
+        rx_errors: value(one.rx_errors),
+        tx_bytes: value(one.tx_bytes),
+        tx_errors: value(one.tx_errors),
+    });
+    cri::NetworkUsage { timestamp, default_interface: usages.next(), interfaces: usages.collect() }
 }
 
 #[cfg(test)]
@@ -188,17 +160,8 @@ mod tests {
         let memory = container(&one, &stats("a"), "/x").memory.unwrap();
         assert_eq!(memory.available_bytes.unwrap().value, 10);
 
-        let unlimited = ContainerStats {
-            memory_limit_bytes: 0,
-            ..stats("a")
-        };
-        assert!(
-            container(&one, &unlimited, "/x")
-                .memory
-                .unwrap()
-                .available_bytes
-                .is_none()
-        );
+        let unlimited = ContainerStats { memory_limit_bytes: 0, ..stats("a") };
+        assert!(container(&one, &unlimited, "/x").memory.unwrap().available_bytes.is_none());
     }
 
     #[test]
@@ -210,15 +173,9 @@ mod tests {
             ..Default::default()
         });
         let both = [pair("a"), pair("b")];
-        let linux = sandbox(
-            &a_sandbox("s", SandboxState::Ready, &[]),
-            &both,
-            Some(&interfaces),
-            6,
-            "/x",
-        )
-        .linux
-        .unwrap();
+        let linux = sandbox(&a_sandbox("s", SandboxState::Ready, &[]), &both, Some(&interfaces), 6, "/x")
+            .linux
+            .unwrap();
 
         assert_eq!(linux.cpu.unwrap().usage_core_nano_seconds.unwrap().value, 200);
         assert_eq!(linux.process.unwrap().process_count.unwrap().value, 4);

@@ -11,11 +11,7 @@ use crate::{clock, status};
 pub(super) async fn call(service: &ImageService) -> Result<ImageFsInfoResponse, Status> {
     let mountpoint = service.config.root.to_string_lossy();
     let images = service.engine.images().fs_usage();
-    let containers = service
-        .engine
-        .container_stats(None)
-        .await
-        .map_err(status::of_engine)?;
+    let containers = service.engine.container_stats(None).await.map_err(status::of_engine)?;
     let layers = containers.iter().fold(FsUsage::default(), |sum, one| FsUsage {
         bytes: sum.bytes + one.writable_layer.bytes,
         inodes: sum.inodes + one.writable_layer.inodes,
@@ -25,10 +21,7 @@ pub(super) async fn call(service: &ImageService) -> Result<ImageFsInfoResponse, 
         image_filesystems: vec![filesystem(
             now,
             &mountpoint,
-            FsUsage {
-                bytes: images.bytes,
-                inodes: images.inodes,
-            },
+            FsUsage { bytes: images.bytes, inodes: images.inodes },
         )],
         container_filesystems: vec![filesystem(now, &mountpoint, layers)],
     })

@@ -18,11 +18,7 @@ pub(super) fn call(
         return Ok(ImageStatusResponse::default());
     };
     Ok(ImageStatusResponse {
-        info: if request.verbose {
-            info(&found)
-        } else {
-            HashMap::new()
-        },
+        info: if request.verbose { info(&found) } else { HashMap::new() },
         image: Some(image::to_cri(&found)),
     })
 }

@@ -56,18 +56,14 @@ impl Rpc for ImageService {
         &self,
         request: Request<cri::PullImageRequest>,
     ) -> Result<Response<cri::PullImageResponse>, Status> {
-        pull_image::call(self, request.into_inner())
-            .await
-            .map(Response::new)
+        pull_image::call(self, request.into_inner()).await.map(Response::new)
     }
 
     async fn remove_image(
         &self,
         request: Request<cri::RemoveImageRequest>,
     ) -> Result<Response<cri::RemoveImageResponse>, Status> {
-        remove_image::call(self, request.into_inner())
-            .await
-            .map(Response::new)
+        remove_image::call(self, request.into_inner()).await.map(Response::new)
     }
 
     async fn image_fs_info(

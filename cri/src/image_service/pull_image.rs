@@ -13,13 +13,7 @@ pub(super) async fn call(
 ) -> Result<PullImageResponse, Status> {
     let name = image::name("image", request.image.as_ref())?;
     let auth = image::auth(request.auth.as_ref())?;
-    let pulled = service
-        .engine
-        .images()
-        .pull(&name, auth, None)
-        .await
-        .map_err(|error| status::of_image(&error))?;
-    Ok(PullImageResponse {
-        image_ref: pulled.id.to_string(),
-    })
+    let pulled =
+        service.engine.images().pull(&name, auth, None).await.map_err(|error| status::of_image(&error))?;
+    Ok(PullImageResponse { image_ref: pulled.id.to_string() })
 }

@@ -18,11 +18,7 @@ pub(super) async fn call(
         let Some(found) = engine.images().get(&name) else {
             return Ok(RemoveImageResponse {});
         };
-        let in_use: Vec<Digest> = engine
-            .images_in_use()
-            .iter()
-            .filter_map(|id| id.parse().ok())
-            .collect();
+        let in_use: Vec<Digest> = engine.images_in_use().iter().filter_map(|id| id.parse().ok()).collect();
         match engine.images().remove(&found.id.to_string(), &in_use).await {
             // Someone else may have been faster.
             Ok(_) | Err(Error::NotFound { .. }) => Ok(RemoveImageResponse {}),

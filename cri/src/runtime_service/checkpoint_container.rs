@@ -7,7 +7,5 @@ pub(super) async fn call(
     _service: &RuntimeService,
     _request: CheckpointContainerRequest,
 ) -> Result<CheckpointContainerResponse, Status> {
-    Err(Status::unimplemented(
-        "CheckpointContainer is not supported: this runtime does not drive CRIU",
-    ))
+    Err(Status::unimplemented("CheckpointContainer is not supported: this runtime does not drive CRIU"))
 }

@@ -7,7 +7,5 @@ pub(super) async fn call(
     _service: &RuntimeService,
     _request: CheckpointPodRequest,
 ) -> Result<CheckpointPodResponse, Status> {
-    Err(Status::unimplemented(
-        "CheckpointPod is not supported: this runtime does not drive CRIU",
-    ))
+    Err(Status::unimplemented("CheckpointPod is not supported: this runtime does not drive CRIU"))
 }

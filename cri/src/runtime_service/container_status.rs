@@ -14,11 +14,7 @@ pub(super) async fn call(
     let container = service.container(&request.container_id)?;
     Ok(ContainerStatusResponse {
         status: Some(service.status_of(&container)),
-        info: if request.verbose {
-            info(&container)
-        } else {
-            HashMap::new()
-        },
+        info: if request.verbose { info(&container) } else { HashMap::new() },
     })
 }
 

@@ -17,10 +17,7 @@ pub(super) async fn call(
     let spec = convert::container::to_engine(config, &sandbox.spec)?;
     let engine = service.engine.clone();
     uninterrupted(async move {
-        let container_id = engine
-            .create_container(&sandbox.id, spec)
-            .await
-            .map_err(status::of_engine)?;
+        let container_id = engine.create_container(&sandbox.id, spec).await.map_err(status::of_engine)?;
         Ok(CreateContainerResponse { container_id })
     })
     .await

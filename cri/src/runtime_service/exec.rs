@@ -20,9 +20,6 @@ pub(super) async fn call(service: &RuntimeService, request: ExecRequest) -> Resu
         stdout: request.stdout,
         stderr: request.stderr,
     };
-    let url = service.streaming.prepare(Prepared::Exec {
-        container: container.id,
-        spec,
-    })?;
+    let url = service.streaming.prepare(Prepared::Exec { container: container.id, spec })?;
     Ok(ExecResponse { url })
 }

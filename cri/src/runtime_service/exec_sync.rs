@@ -22,14 +22,7 @@ pub(super) async fn call(
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => return Err(Fault::invalid("timeout", format!("{} is negative", request.timeout)).into()),
     };
-    let output = service
-        .engine
-        .exec_sync(&container.id, request.cmd, timeout)
-        .await
-        .map_err(status::of_engine)?;
-    Ok(ExecSyncResponse {
-        stdout: output.stdout,
-        stderr: output.stderr,
-        exit_code: output.exit_code,
-    })
+    let output =
+        service.engine.exec_sync(&container.id, request.cmd, timeout).await.map_err(status::of_engine)?;
+    Ok(ExecSyncResponse { stdout: output.stdout, stderr: output.stderr, exit_code: output.exit_code })
 }

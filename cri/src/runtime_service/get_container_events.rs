@@ -21,9 +21,7 @@ pub(super) async fn call(
         match receiver.recv().await {
             Ok(event) => Some((Ok(event), Some(receiver))),
             Err(RecvError::Lagged(missed)) => Some((
-                Err(Status::data_loss(format!(
-                    "{missed} events were missed: list and subscribe again"
-                ))),
+                Err(Status::data_loss(format!("{missed} events were missed: list and subscribe again"))),
                 None,
             )),
             Err(RecvError::Closed) => None,
@@ -44,11 +42,7 @@ pub(super) async fn call(
 fn answer(service: &RuntimeService, event: &Event) -> Option<ContainerEventResponse> {
     let kind = event::to_cri(event.kind)?;
     // CRI has one kind of event for both: a sandbox's own carry its id in the container's place.
-    let id = if event.container_id.is_empty() {
-        &event.sandbox_id
-    } else {
-        &event.container_id
-    };
+    let id = if event.container_id.is_empty() { &event.sandbox_id } else { &event.container_id };
     Some(ContainerEventResponse {
         container_id: id.clone(),
         container_event_type: kind as i32,

@@ -10,9 +10,7 @@ pub(super) async fn call(
     service: &RuntimeService,
     request: ListContainerStatsRequest,
 ) -> Result<ListContainerStatsResponse, Status> {
-    Ok(ListContainerStatsResponse {
-        stats: fitting(service, request.filter.as_ref()).await?,
-    })
+    Ok(ListContainerStatsResponse { stats: fitting(service, request.filter.as_ref()).await? })
 }
 
 /// The counters of the running containers that are asked for.
@@ -24,8 +22,5 @@ pub(super) async fn fitting(
     containers.retain(|container| filter::fits_container_stats(wanted, container));
     let mountpoint = service.mountpoint();
     let samples = service.samples(containers).await?;
-    Ok(samples
-        .iter()
-        .map(|(container, sample)| stats::container(container, sample, &mountpoint))
-        .collect())
+    Ok(samples.iter().map(|(container, sample)| stats::container(container, sample, &mountpoint)).collect())
 }

@@ -8,7 +8,5 @@ pub(super) async fn call(
     _service: &RuntimeService,
     _request: ListMetricDescriptorsRequest,
 ) -> Result<ListMetricDescriptorsResponse, Status> {
-    Ok(ListMetricDescriptorsResponse {
-        descriptors: metric::descriptors(),
-    })
+    Ok(ListMetricDescriptorsResponse { descriptors: metric::descriptors() })
 }

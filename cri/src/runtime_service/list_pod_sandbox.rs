@@ -10,9 +10,7 @@ pub(super) async fn call(
     request: ListPodSandboxRequest,
 ) -> Result<ListPodSandboxResponse, Status> {
     let sandboxes = fitting(service, request.filter.as_ref());
-    Ok(ListPodSandboxResponse {
-        items: sandboxes.iter().map(sandbox_status::to_cri).collect(),
-    })
+    Ok(ListPodSandboxResponse { items: sandboxes.iter().map(sandbox_status::to_cri).collect() })
 }
 
 /// The sandboxes that are asked for.

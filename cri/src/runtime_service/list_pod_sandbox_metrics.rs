@@ -9,9 +9,7 @@ pub(super) async fn call(
     service: &RuntimeService,
     _request: ListPodSandboxMetricsRequest,
 ) -> Result<ListPodSandboxMetricsResponse, Status> {
-    Ok(ListPodSandboxMetricsResponse {
-        pod_metrics: all(service).await?,
-    })
+    Ok(ListPodSandboxMetricsResponse { pod_metrics: all(service).await? })
 }
 
 /// The metrics of all ready sandboxes.

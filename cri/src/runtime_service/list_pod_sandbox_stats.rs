@@ -12,9 +12,7 @@ pub(super) async fn call(
     service: &RuntimeService,
     request: ListPodSandboxStatsRequest,
 ) -> Result<ListPodSandboxStatsResponse, Status> {
-    Ok(ListPodSandboxStatsResponse {
-        stats: fitting(service, request.filter.as_ref()).await?,
-    })
+    Ok(ListPodSandboxStatsResponse { stats: fitting(service, request.filter.as_ref()).await? })
 }
 
 /// The counters of the ready sandboxes that are asked for.
@@ -40,13 +38,7 @@ pub(super) async fn of(
     Ok(samples
         .iter()
         .map(|one| {
-            stats::sandbox(
-                &one.sandbox,
-                &one.containers,
-                one.interfaces.as_deref(),
-                timestamp,
-                &mountpoint,
-            )
+            stats::sandbox(&one.sandbox, &one.containers, one.interfaces.as_deref(), timestamp, &mountpoint)
         })
         .collect())
 }

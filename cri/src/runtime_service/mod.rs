@@ -73,12 +73,7 @@ impl RuntimeService {
         streaming: Streaming,
         closing: CancellationToken,
     ) -> RuntimeService {
-        RuntimeService {
-            engine,
-            config,
-            streaming,
-            closing,
-        }
+        RuntimeService { engine, config, streaming, closing }
     }
 
     /// The sandbox that `field` of a request names.

@@ -9,7 +9,5 @@ pub(super) async fn call(
 ) -> Result<PodSandboxStatsResponse, Status> {
     let sandbox = service.sandbox(&request.pod_sandbox_id)?;
     let stats = list_pod_sandbox_stats::of(service, vec![sandbox]).await?;
-    Ok(PodSandboxStatsResponse {
-        stats: stats.into_iter().next(),
-    })
+    Ok(PodSandboxStatsResponse { stats: stats.into_iter().next() })
 }

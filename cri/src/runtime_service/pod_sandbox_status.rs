@@ -18,11 +18,7 @@ pub(super) async fn call(
     let sandbox = service.sandbox(&request.pod_sandbox_id)?;
     Ok(PodSandboxStatusResponse {
         status: Some(sandbox_status::status(&sandbox)),
-        info: if request.verbose {
-            info(service, &sandbox)
-        } else {
-            HashMap::new()
-        },
+        info: if request.verbose { info(service, &sandbox) } else { HashMap::new() },
         containers_statuses: service.statuses_of(&sandbox.id),
         timestamp,
     })

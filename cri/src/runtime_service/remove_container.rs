@@ -14,10 +14,7 @@ pub(super) async fn call(
     };
     let engine = service.engine.clone();
     uninterrupted(async move {
-        engine
-            .remove_container(&container.id)
-            .await
-            .map_err(status::of_engine)?;
+        engine.remove_container(&container.id).await.map_err(status::of_engine)?;
         Ok(RemoveContainerResponse {})
     })
     .await

@@ -14,10 +14,7 @@ pub(super) async fn call(
     };
     let engine = service.engine.clone();
     uninterrupted(async move {
-        engine
-            .remove_sandbox(&sandbox.id)
-            .await
-            .map_err(status::of_engine)?;
+        engine.remove_sandbox(&sandbox.id).await.map_err(status::of_engine)?;
         Ok(RemovePodSandboxResponse {})
     })
     .await

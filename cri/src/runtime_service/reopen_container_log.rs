@@ -9,10 +9,6 @@ pub(super) async fn call(
     request: ReopenContainerLogRequest,
 ) -> Result<ReopenContainerLogResponse, Status> {
     let container = service.container(&request.container_id)?;
-    service
-        .engine
-        .reopen_log(&container.id)
-        .await
-        .map_err(status::of_engine)?;
+    service.engine.reopen_log(&container.id).await.map_err(status::of_engine)?;
     Ok(ReopenContainerLogResponse {})
 }

@@ -7,7 +7,5 @@ pub(super) async fn call(
     _service: &RuntimeService,
     _request: RestorePodRequest,
 ) -> Result<RestorePodResponse, Status> {
-    Err(Status::unimplemented(
-        "RestorePod is not supported: this runtime does not drive CRIU",
-    ))
+    Err(Status::unimplemented("RestorePod is not supported: this runtime does not drive CRIU"))
 }

@@ -13,9 +13,5 @@ pub(super) async fn call(
         "systemd" => CgroupDriver::Systemd,
         _ => CgroupDriver::Cgroupfs,
     };
-    Ok(RuntimeConfigResponse {
-        linux: Some(LinuxRuntimeConfiguration {
-            cgroup_driver: driver as i32,
-        }),
-    })
+    Ok(RuntimeConfigResponse { linux: Some(LinuxRuntimeConfiguration { cgroup_driver: driver as i32 }) })
 }

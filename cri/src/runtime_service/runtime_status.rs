@@ -17,16 +17,9 @@ pub(super) async fn call(service: &RuntimeService, request: StatusRequest) -> Re
     Ok(StatusResponse {
         status: Some(RuntimeStatus {
             // An engine that can answer has its store and its locks: it is ready.
-            conditions: vec![
-                condition("RuntimeReady", &Ok(())),
-                condition("NetworkReady", &engine.network),
-            ],
+            conditions: vec![condition("RuntimeReady", &Ok(())), condition("NetworkReady", &engine.network)],
         }),
-        info: if request.verbose {
-            info(service, engine.cgroup_driver)
-        } else {
-            HashMap::new()
-        },
+        info: if request.verbose { info(service, engine.cgroup_driver) } else { HashMap::new() },
         runtime_handlers: HANDLERS.iter().map(|name| handler(name)).collect(),
         features: Some(RuntimeFeatures {
             supplemental_groups_policy: true,
@@ -52,10 +45,7 @@ fn condition(kind: &str, state: &Result<(), String>) -> RuntimeCondition {
 fn handler(name: &str) -> RuntimeHandler {
     RuntimeHandler {
         name: name.to_owned(),
-        features: Some(RuntimeHandlerFeatures {
-            recursive_read_only_mounts: true,
-            user_namespaces: false,
-        }),
+        features: Some(RuntimeHandlerFeatures { recursive_read_only_mounts: true, user_namespaces: false }),
     }
 }
 
@@ -80,10 +70,7 @@ mod tests {
     fn a_failure_has_a_reason_and_says_what_is_wrong() {
         let failed = condition("NetworkReady", &Err("no bridge".to_owned()));
         assert!(!failed.status);
-        assert_eq!(
-            (failed.reason.as_str(), failed.message.as_str()),
-            ("NetworkFailed", "no bridge")
-        );
+        assert_eq!((failed.reason.as_str(), failed.message.as_str()), ("NetworkFailed", "no bridge"));
         assert!(condition("RuntimeReady", &Ok(())).status);
     }
 }

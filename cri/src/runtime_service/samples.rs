@@ -20,17 +20,10 @@ impl RuntimeService {
             return Ok(Vec::new());
         }
         let ids: Vec<String> = containers.iter().map(|container| container.id.clone()).collect();
-        let stats = self
-            .engine
-            .container_stats(Some(&ids))
-            .await
-            .map_err(status::of_engine)?;
+        let stats = self.engine.container_stats(Some(&ids)).await.map_err(status::of_engine)?;
         let mut by_id: HashMap<String, ContainerStats> =
             stats.into_iter().map(|stats| (stats.id.clone(), stats)).collect();
-        Ok(containers
-            .into_iter()
-            .filter_map(|one| by_id.remove(&one.id).map(|stats| (one, stats)))
-            .collect())
+        Ok(containers.into_iter().filter_map(|one| by_id.remove(&one.id).map(|stats| (one, stats))).collect())
     }
 
     /// Each of `sandboxes` with the samples of its containers and the counters of its interfaces.
@@ -44,10 +37,7 @@ impl RuntimeService {
             _ => self.engine.containers(),
         };
         for sample in self.samples(wanted).await? {
-            by_sandbox
-                .entry(sample.0.sandbox_id.clone())
-                .or_default()
-                .push(sample);
+            by_sandbox.entry(sample.0.sandbox_id.clone()).or_default().push(sample);
         }
         let interfaces = join_all(sandboxes.iter().map(|sandbox| self.interfaces(sandbox))).await;
         Ok(sandboxes
@@ -70,11 +60,7 @@ impl RuntimeService {
         match self.engine.sandbox_network_stats(&sandbox.id).await {
             Ok(interfaces) => Some(interfaces),
             Err(error) => {
-                tracing::debug!(
-                    sandbox = sandbox.id,
-                    error = status::chain(&error),
-                    "no network counters"
-                );
+                tracing::debug!(sandbox = sandbox.id, error = status::chain(&error), "no network counters");
                 None
             }
         }

@@ -12,10 +12,7 @@ pub(super) async fn call(
     let container = service.container(&request.container_id)?;
     let engine = service.engine.clone();
     uninterrupted(async move {
-        engine
-            .start_container(&container.id)
-            .await
-            .map_err(status::of_engine)?;
+        engine.start_container(&container.id).await.map_err(status::of_engine)?;
         Ok(StartContainerResponse {})
     })
     .await

@@ -18,10 +18,7 @@ pub(super) async fn call(
     let grace = Duration::from_secs(u64::try_from(request.timeout).unwrap_or(0));
     let engine = service.engine.clone();
     uninterrupted(async move {
-        engine
-            .stop_container(&container.id, grace)
-            .await
-            .map_err(status::of_engine)?;
+        engine.stop_container(&container.id, grace).await.map_err(status::of_engine)?;
         Ok(StopContainerResponse {})
     })
     .await

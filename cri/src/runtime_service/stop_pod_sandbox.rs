@@ -14,10 +14,7 @@ pub(super) async fn call(
     };
     let engine = service.engine.clone();
     uninterrupted(async move {
-        engine
-            .stop_sandbox(&sandbox.id)
-            .await
-            .map_err(status::of_engine)?;
+        engine.stop_sandbox(&sandbox.id).await.map_err(status::of_engine)?;
         Ok(StopPodSandboxResponse {})
     })
     .await

@@ -9,7 +9,5 @@ pub(super) async fn call(
     request: StreamContainerStatsRequest,
 ) -> Result<Stream<StreamContainerStatsResponse>, Status> {
     let stats = list_container_stats::fitting(service, request.filter.as_ref()).await?;
-    Ok(batches(stats, |container_stats| StreamContainerStatsResponse {
-        container_stats,
-    }))
+    Ok(batches(stats, |container_stats| StreamContainerStatsResponse { container_stats }))
 }

@@ -9,7 +9,5 @@ pub(super) async fn call(
     _request: StreamPodSandboxMetricsRequest,
 ) -> Result<Stream<StreamPodSandboxMetricsResponse>, Status> {
     let metrics = list_pod_sandbox_metrics::all(service).await?;
-    Ok(batches(metrics, |pod_sandbox_metrics| {
-        StreamPodSandboxMetricsResponse { pod_sandbox_metrics }
-    }))
+    Ok(batches(metrics, |pod_sandbox_metrics| StreamPodSandboxMetricsResponse { pod_sandbox_metrics }))
 }

@@ -9,7 +9,5 @@ pub(super) async fn call(
     request: StreamPodSandboxStatsRequest,
 ) -> Result<Stream<StreamPodSandboxStatsResponse>, Status> {
     let stats = list_pod_sandbox_stats::fitting(service, request.filter.as_ref()).await?;
-    Ok(batches(stats, |pod_sandbox_stats| {
-        StreamPodSandboxStatsResponse { pod_sandbox_stats }
-    }))
+    Ok(batches(stats, |pod_sandbox_stats| StreamPodSandboxStatsResponse { pod_sandbox_stats }))
 }

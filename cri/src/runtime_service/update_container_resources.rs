@@ -16,17 +16,8 @@ pub(super) async fn call(
     }
     let container = service.container(&request.container_id)?;
     if !request.annotations.is_empty() {
-        let keys = request
-            .annotations
-            .keys()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
-        tracing::warn!(
-            container = container.id,
-            keys,
-            "annotations of an update of limits have no effect"
-        );
+        let keys = request.annotations.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        tracing::warn!(container = container.id, keys, "annotations of an update of limits have no effect");
     }
     let Some(linux) = &request.linux else {
         return Ok(UpdateContainerResourcesResponse {});
@@ -34,10 +25,7 @@ pub(super) async fn call(
     let limits = resources::to_engine("linux", linux)?;
     let engine = service.engine.clone();
     uninterrupted(async move {
-        engine
-            .update_container(&container.id, limits)
-            .await
-            .map_err(status::of_engine)?;
+        engine.update_container(&container.id, limits).await.map_err(status::of_engine)?;
         Ok(UpdateContainerResourcesResponse {})
     })
     .await

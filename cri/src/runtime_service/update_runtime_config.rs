@@ -9,10 +9,7 @@ pub(super) async fn call(
     _service: &RuntimeService,
     request: UpdateRuntimeConfigRequest,
 ) -> Result<UpdateRuntimeConfigResponse, Status> {
-    let network = request
-        .runtime_config
-        .and_then(|config| config.network_config)
-        .unwrap_or_default();
+    let network = request.runtime_config.and_then(|config| config.network_config).unwrap_or_default();
     if !network.pod_cidr.is_empty() {
         tracing::warn!(
             pod_cidr = network.pod_cidr,

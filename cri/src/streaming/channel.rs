@@ -48,34 +48,16 @@ impl Protocol {
     ];
 
     /// What a client means that names no protocol at all.
-    pub(super) const UNNAMED: Protocol = Protocol {
-        version: 1,
-        base64: false,
-    };
+    pub(super) const UNNAMED: Protocol = Protocol { version: 1, base64: false };
 
     /// The protocol of this name.
     pub(super) fn named(name: &str) -> Option<Protocol> {
         Some(match name {
-            "v5.channel.k8s.io" => Protocol {
-                version: 5,
-                base64: false,
-            },
-            "v4.channel.k8s.io" => Protocol {
-                version: 4,
-                base64: false,
-            },
-            "v4.base64.channel.k8s.io" => Protocol {
-                version: 4,
-                base64: true,
-            },
-            "channel.k8s.io" => Protocol {
-                version: 1,
-                base64: false,
-            },
-            "base64.channel.k8s.io" => Protocol {
-                version: 1,
-                base64: true,
-            },
+            "v5.channel.k8s.io" => Protocol { version: 5, base64: false },
+            "v4.channel.k8s.io" => Protocol { version: 4, base64: false },
+            "v4.base64.channel.k8s.io" => Protocol { version: 4, base64: true },
+            "channel.k8s.io" => Protocol { version: 1, base64: false },
+            "base64.channel.k8s.io" => Protocol { version: 1, base64: true },
             _ => return None,
         })
     }
@@ -118,10 +100,7 @@ impl Protocol {
                 Some(&channel) => Incoming::Closed { channel },
                 None => Incoming::Nothing,
             },
-            Some(&channel) => Incoming::Data {
-                channel,
-                bytes: frame.slice(1..),
-            },
+            Some(&channel) => Incoming::Data { channel, bytes: frame.slice(1..) },
         }
     }
 }
@@ -135,10 +114,7 @@ fn decode_base64(text: &str) -> Result<Incoming, &'static str> {
         return Err("a message that does not begin with a channel number");
     };
     match BASE64.decode(&text.as_bytes()[1..]) {
-        Ok(bytes) => Ok(Incoming::Data {
-            channel,
-            bytes: bytes.into(),
-        }),
+        Ok(bytes) => Ok(Incoming::Data { channel, bytes: bytes.into() }),
         Err(_) => Err("a message that is not base64"),
     }
 }
@@ -162,14 +138,7 @@ mod tests {
         for name in Protocol::NAMES {
             let protocol = Protocol::named(name).unwrap();
             let decoded = protocol.decode(protocol.encode(STDOUT, &payload)).unwrap();
-            assert_eq!(
-                decoded,
-                Incoming::Data {
-                    channel: STDOUT,
-                    bytes: payload.clone().into()
-                },
-                "{name}"
-            );
+            assert_eq!(decoded, Incoming::Data { channel: STDOUT, bytes: payload.clone().into() }, "{name}");
         }
     }
 
@@ -180,10 +149,7 @@ mod tests {
         let v4 = Protocol::named("v4.channel.k8s.io").unwrap();
 
         assert_eq!(v5.decode(close()).unwrap(), Incoming::Closed { channel: STDIN });
-        assert!(matches!(
-            v4.decode(close()).unwrap(),
-            Incoming::Data { channel: 255, .. }
-        ));
+        assert!(matches!(v4.decode(close()).unwrap(), Incoming::Data { channel: 255, .. }));
     }
 
     #[test]
@@ -194,13 +160,7 @@ mod tests {
         assert!(base64.decode(Message::Text("0***".into())).is_err());
         assert!(base64.decode(Message::Text("#AAAA".into())).is_err());
         assert!(base64.decode(Message::Binary(vec![0].into())).is_err());
-        assert_eq!(
-            v5.decode(Message::Binary(vec![].into())).unwrap(),
-            Incoming::Nothing
-        );
-        assert_eq!(
-            v5.decode(Message::Binary(vec![255].into())).unwrap(),
-            Incoming::Nothing
-        );
+        assert_eq!(v5.decode(Message::Binary(vec![].into())).unwrap(), Incoming::Nothing);
+        assert_eq!(v5.decode(Message::Binary(vec![255].into())).unwrap(), Incoming::Nothing);
     }
 }

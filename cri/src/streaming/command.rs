@@ -31,10 +31,7 @@ pub(super) async fn attach(
     container: String,
     spec: AttachSpec,
 ) {
-    let tty = streaming
-        .engine()
-        .container(&container)
-        .is_ok_and(|container| container.spec.tty);
+    let tty = streaming.engine().container(&container).is_ok_and(|container| container.spec.tty);
     let connection = streaming.engine().attach(&container, spec).await;
     relay(socket, protocol, connected(connection, tty)).await;
 }

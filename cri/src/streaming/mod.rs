@@ -82,13 +82,7 @@ impl Streaming {
         let failed = |source| Error::Streaming { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let streaming = Streaming {
-            shared: Arc::new(Shared {
-                engine,
-                address,
-                tokens: Tokens::new(),
-            }),
-        };
+        let streaming = Streaming { shared: Arc::new(Shared { engine, address, tokens: Tokens::new() }) };
 
         let router = Router::new()
             .route("/exec/{token}", any(upgrade::connect))

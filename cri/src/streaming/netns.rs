@@ -20,16 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// host's.
 pub(super) async fn connect(netns: Option<PathBuf>, port: u16) -> io::Result<TcpStream> {
     let (sender, receiver) = oneshot::channel();
-    std::thread::Builder::new()
-        .name("port-forward".to_owned())
-        .stack_size(128 * 1024)
-        .spawn(move || {
-            // The client may have gone meanwhile: nobody wants the connection then.
-            let _ = sender.send(connect_here(netns, port));
-        })?;
-    let stream = receiver
-        .await
-        .map_err(|_| io::Error::other("the connecting thread failed"))??;
+    std::thread::Builder::new().name("port-forward".to_owned()).stack_size(128 * 1024).spawn(move || {
+        // The client may have gone meanwhile: nobody wants the connection then.
+        let _ = sender.send(connect_here(netns, port));
+    })?;
+    let stream = receiver.await.map_err(|_| io::Error::other("the connecting thread failed"))??;
     TcpStream::from_std(stream)
 }
 

@@ -68,18 +68,12 @@ mod tests {
     fn the_exit_code_is_a_cause() {
         let status = status(Outcome::Exited(3));
         assert_eq!(status["reason"], "NonZeroExitCode");
-        assert_eq!(
-            status["details"]["causes"][0],
-            json!({ "reason": "ExitCode", "message": "3" })
-        );
+        assert_eq!(status["details"]["causes"][0], json!({ "reason": "ExitCode", "message": "3" }));
     }
 
     #[test]
     fn success_has_no_reason() {
-        assert_eq!(
-            status(Outcome::Exited(0)),
-            json!({ "metadata": {}, "status": "Success" })
-        );
+        assert_eq!(status(Outcome::Exited(0)), json!({ "metadata": {}, "status": "Success" }));
     }
 
     #[test]

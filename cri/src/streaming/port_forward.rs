@@ -42,18 +42,8 @@ pub(super) async fn serve(
     for (index, port) in ports.into_iter().enumerate() {
         let (inlet, incoming) = mpsc::channel::<Bytes>(IN_FLIGHT);
         inlets.push(inlet);
-        let outlet = Outlet {
-            protocol,
-            to_client: to_client.clone(),
-            index,
-        };
-        forwards.push(forward(
-            streaming.clone(),
-            sandbox.clone(),
-            port,
-            incoming,
-            outlet,
-        ));
+        let outlet = Outlet { protocol, to_client: to_client.clone(), index };
+        forwards.push(forward(streaming.clone(), sandbox.clone(), port, incoming, outlet));
     }
     drop(to_client);
     let served = async { tokio::join!(futures::future::join_all(forwards), deliver(sink, outgoing)) };
@@ -84,10 +74,7 @@ impl Outlet {
         let Ok(channel) = u8::try_from(channel) else {
             return false;
         };
-        self.to_client
-            .send(self.protocol.encode(channel, bytes))
-            .await
-            .is_ok()
+        self.to_client.send(self.protocol.encode(channel, bytes)).await.is_ok()
     }
 }
 
@@ -108,21 +95,14 @@ async fn forward(
             tokio::join!(feed(incoming, writer), drain(reader, &outlet));
         }
         Err(reason) => {
-            outlet
-                .error(format!("error forwarding port {port} to pod {sandbox}: {reason}").as_bytes())
-                .await;
+            outlet.error(format!("error forwarding port {port} to pod {sandbox}: {reason}").as_bytes()).await;
         }
     }
 }
 
 async fn open(streaming: &Streaming, sandbox: &str, port: u16) -> Result<TcpStream, String> {
-    let netns = streaming
-        .engine()
-        .sandbox_netns(sandbox)
-        .map_err(|error| status::chain(&error))?;
-    netns::connect(netns, port)
-        .await
-        .map_err(|error| error.to_string())
+    let netns = streaming.engine().sandbox_netns(sandbox).map_err(|error| status::chain(&error))?;
+    netns::connect(netns, port).await.map_err(|error| error.to_string())
 }
 
 /// Client to program.
@@ -151,12 +131,7 @@ async fn deliver(mut sink: SplitSink<WebSocket, Message>, mut outgoing: mpsc::Re
             return;
         }
     }
-    let _ = sink
-        .send(Message::Close(Some(CloseFrame {
-            code: close_code::NORMAL,
-            reason: "".into(),
-        })))
-        .await;
+    let _ = sink.send(Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() }))).await;
 }
 
 /// Hands the client's bytes to their ports until the client has gone.

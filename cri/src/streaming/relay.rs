@@ -35,18 +35,9 @@ enum ClientEnd {
 
 /// Serves `session` to the client of `socket` until the process ends or the client goes.
 pub(super) async fn relay(socket: WebSocket, protocol: Protocol, session: Session) {
-    let Session {
-        stdin,
-        stdout,
-        stderr,
-        resize,
-        exit,
-    } = session;
+    let Session { stdin, stdout, stderr, resize, exit } = session;
     let (mut sink, stream) = socket.split();
-    if greet(&mut sink, protocol, stdout.is_some(), stderr.is_some())
-        .await
-        .is_err()
-    {
+    if greet(&mut sink, protocol, stdout.is_some(), stderr.is_some()).await.is_err() {
         return;
     }
 
@@ -135,11 +126,7 @@ async fn pump(reader: Option<Output>, channel: u8, protocol: Protocol, sender: m
     let mut buffer = vec![0; BUFFER];
     // A terminal whose last process has gone answers EIO instead of an end of file: both end the stream.
     while let Ok(count @ 1..) = reader.read(&mut buffer).await {
-        if sender
-            .send(protocol.encode(channel, &buffer[..count]))
-            .await
-            .is_err()
-        {
+        if sender.send(protocol.encode(channel, &buffer[..count])).await.is_err() {
             return;
         }
     }
@@ -156,10 +143,7 @@ async fn deliver(
 }
 
 async fn farewell(mut sink: SplitSink<WebSocket, Message>) {
-    let frame = CloseFrame {
-        code: close_code::NORMAL,
-        reason: "".into(),
-    };
+    let frame = CloseFrame { code: close_code::NORMAL, reason: "".into() };
     // The client may have closed first: there is nobody left to tell then.
     let _ = sink.send(Message::Close(Some(frame))).await;
 }
@@ -174,10 +158,7 @@ async fn accept_input(
     while let Some(Ok(message)) = stream.next().await {
         match protocol.decode(message) {
             Err(fault) => return ClientEnd::Fault(fault),
-            Ok(Incoming::Data {
-                channel: STDIN,
-                bytes,
-            }) => {
+            Ok(Incoming::Data { channel: STDIN, bytes }) => {
                 if let Some(writer) = stdin.as_mut()
                     && writer.write_all(&bytes).await.is_err()
                 {
@@ -190,10 +171,7 @@ async fn accept_input(
                     let _ = writer.shutdown().await;
                 }
             }
-            Ok(Incoming::Data {
-                channel: RESIZE,
-                bytes,
-            }) => {
+            Ok(Incoming::Data { channel: RESIZE, bytes }) => {
                 if let (Some(resize), Ok(size)) = (&resize, serde_json::from_slice::<Size>(&bytes))
                     && let Err(error) = resize(size).await
                 {

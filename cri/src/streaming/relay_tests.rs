@@ -48,7 +48,8 @@ fn session() -> (Session, Process) {
         })),
         exit: Box::pin(async move { exited.await.map_err(|_| "lost".to_owned()) }),
     };
-    let process = Process { stdin: process_stdin, stdout: process_stdout, stderr: process_stderr, exit, sizes };
+    let process =
+        Process { stdin: process_stdin, stdout: process_stdout, stderr: process_stderr, exit, sizes };
     (session, process)
 }
 

@@ -44,10 +44,7 @@ impl Session {
         let resize: Resize = Box::new(move |size| {
             let terminal = terminal.clone();
             Box::pin(async move {
-                let size = TerminalSize {
-                    columns: size.width,
-                    rows: size.height,
-                };
+                let size = TerminalSize { columns: size.width, rows: size.height };
                 terminal.resize(size).await.map_err(|error| status::chain(&error))
             })
         });

@@ -22,9 +22,7 @@ pub(crate) struct Full;
 
 impl<T> Tokens<T> {
     pub(super) fn new() -> Tokens<T> {
-        Tokens {
-            waiting: Mutex::new(HashMap::new()),
-        }
+        Tokens { waiting: Mutex::new(HashMap::new()) }
     }
 
     /// Keeps `request` for whoever presents the returned token in time.

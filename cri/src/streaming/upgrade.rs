@@ -87,9 +87,7 @@ fn choose(offered: &[String], spoken: &[&'static str]) -> Option<(Option<&'stati
     if offered.is_empty() {
         return Some((None, Protocol::UNNAMED));
     }
-    let name = offered
-        .iter()
-        .find_map(|name| spoken.iter().copied().find(|spoken| spoken == name))?;
+    let name = offered.iter().find_map(|name| spoken.iter().copied().find(|spoken| spoken == name))?;
     Protocol::named(name).map(|protocol| (Some(name), protocol))
 }
 
@@ -101,11 +99,8 @@ fn with_protocol(upgrade: WebSocketUpgrade, name: Option<&'static str>) -> WebSo
 }
 
 fn no_protocol(offered: &[String], spoken: &[&str]) -> Response {
-    let words = format!(
-        "none of the protocols {} is supported, only {}",
-        offered.join(", "),
-        spoken.join(", ")
-    );
+    let words =
+        format!("none of the protocols {} is supported, only {}", offered.join(", "), spoken.join(", "));
     (StatusCode::BAD_REQUEST, words).into_response()
 }
 
@@ -117,14 +112,9 @@ mod tests {
     #[test]
     fn the_client_s_favourite_wins() {
         let mut headers = HeaderMap::new();
-        headers.append(
-            header::SEC_WEBSOCKET_PROTOCOL,
-            "v9.channel.k8s.io, v4.channel.k8s.io".parse().unwrap(),
-        );
-        headers.append(
-            header::SEC_WEBSOCKET_PROTOCOL,
-            "v5.channel.k8s.io".parse().unwrap(),
-        );
+        headers
+            .append(header::SEC_WEBSOCKET_PROTOCOL, "v9.channel.k8s.io, v4.channel.k8s.io".parse().unwrap());
+        headers.append(header::SEC_WEBSOCKET_PROTOCOL, "v5.channel.k8s.io".parse().unwrap());
         let (name, _) = choose(&offered(&headers), &Protocol::NAMES).unwrap();
         assert_eq!(name, Some("v4.channel.k8s.io"));
     }
