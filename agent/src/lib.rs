@@ -1,12 +1,12 @@
 //! The reconciler: desired pods from sources, carried out through CRI, their status reported.
 //!
 //! ```text
-//! sources ──Message──► pods (who is desired) ──watch──► a worker per pod ──plan()──► CRI calls
+//! sources ──Message──► pool (who is desired) ──watch──► a worker per pod ──plan()──► CRI calls
 //!                                                            ▲    └──► PodStore, events
-//!                      CRI events ──► cache of what is so ───┘
+//!                      CRI events ──► "look again" ──────────┘
 //! ```
 //! A [`sources::Mailbox`] belongs to one source; [`status::PodStore`] and [`events::EventRecorder`] are
-//! written by the workers alone and read by everyone through [`Handles`].
+//! written by the workers alone and read by everyone through [`Handles`]. [`plan`] decides and does nothing.
 
 pub mod api;
 pub mod clock;
@@ -16,20 +16,27 @@ pub mod events;
 mod handles;
 pub mod images;
 pub mod metrics;
+pub mod plan;
 pub mod pod;
+mod probes;
 pub mod sources;
+mod spec;
 pub mod status;
+mod volumes;
+mod workers;
 
 pub use config::Config;
 pub use handles::Handles;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Why an agent could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A directory of the agent cannot be made.
-    #[error("cannot make directory {path}")]
-    MakeDir {
+    /// A directory of the agent cannot be made or read.
+    #[error("cannot use {path}")]
+    Directory {
         /// The directory.
         path: std::path::PathBuf,
         /// Why.
@@ -40,6 +47,12 @@ pub enum Error {
     Api(#[from] api::Error),
 }
 
+impl From<workers::record::Error> for Error {
+    fn from(error: workers::record::Error) -> Error {
+        Error::Directory { path: error.path, source: error.source }
+    }
+}
+
 /// Runs an agent until `shutdown`; returns when its pods are gone, or at once with [`Config::keep`].
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     run_with(Handles::new(config), shutdown).await
@@ -47,6 +60,45 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 
 /// The same with handles made before, so that the caller can look at the pods.
 pub async fn run_with(handles: Handles, shutdown: CancellationToken) -> Result<(), Error> {
-    api::serve(handles, shutdown).await?;
+    let serving = CancellationToken::new();
+    let mut api = JoinSet::new();
+    api.spawn(api::serve(handles.clone(), serving.clone()));
+    let pods = run_pods(handles, shutdown);
+    tokio::pin!(pods);
+    let result = tokio::select! {
+        // The API ends by itself only when it cannot be served.
+        Some(ended) = api.join_next() => match ended {
+            Ok(Err(error)) => return Err(error.into()),
+            _ => pods.await,
+        },
+        result = &mut pods => result,
+    };
+    serving.cancel();
+    while api.join_next().await.is_some() {}
+    result
+}
+
+/// The sources and the workers, without the API.
+pub async fn run_pods(handles: Handles, shutdown: CancellationToken) -> Result<(), Error> {
+    let root = &handles.config.root;
+    std::fs::create_dir_all(root).map_err(|source| Error::Directory { path: root.clone(), source })?;
+    let pool = workers::Pool::restore(handles.clone())?;
+    let (sender, messages) = mpsc::unbounded_channel();
+    let mut sources = JoinSet::new();
+    // Every mailbox exists before any source speaks, or the first one's scan would pass for all.
+    let mut files = Vec::new();
+    for path in &handles.config.manifests {
+        let name = path.to_string_lossy();
+        files.push((path.clone(), handles.sources.mailbox(&name, handles.clock, sender.clone())));
+    }
+    if let Some(kubeconfig) = handles.config.kubeconfig.clone() {
+        let mailbox = handles.sources.mailbox("cluster", handles.clock, sender);
+        sources.spawn(sources::cluster::run(handles.clone(), mailbox, kubeconfig, shutdown.clone()));
+    }
+    for (path, mailbox) in files {
+        sources.spawn(sources::files::run(handles.clone(), mailbox, path, shutdown.clone()));
+    }
+    pool.run(messages, shutdown).await;
+    while sources.join_next().await.is_some() {}
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! one; what is on this page is all that the rest of the agent knows about sources.
 
 pub mod cluster;
+pub mod files;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
