@@ -26,10 +26,7 @@ pub(super) async fn list_namespace(
 fn list(api: Api, namespace: Option<String>, query: &ListQuery) -> Response {
     if !query.wants_watch() {
         let events = api.handles.events.list();
-        let shown = events
-            .iter()
-            .map(|event| &**event)
-            .filter(|event| is_in(event, namespace.as_deref()));
+        let shown = events.iter().map(|event| &**event).filter(|event| is_in(event, namespace.as_deref()));
         let items: Vec<&Event> = shown.collect();
         let list = json!({"apiVersion": "v1", "kind": "EventList", "metadata": {}, "items": items});
         return Json(list).into_response();
@@ -48,13 +45,7 @@ fn list(api: Api, namespace: Option<String>, query: &ListQuery) -> Response {
 async fn follow(api: &Api, namespace: Option<&str>, lines: &Lines) {
     // Subscribed before listed: an event between the two comes twice, by the same name, rather than never.
     let mut new = api.handles.events.subscribe();
-    for event in api
-        .handles
-        .events
-        .list()
-        .iter()
-        .filter(|event| is_in(event, namespace))
-    {
+    for event in api.handles.events.list().iter().filter(|event| is_in(event, namespace)) {
         if !lines.send("ADDED", &**event).await {
             return;
         }
@@ -66,11 +57,7 @@ async fn follow(api: &Api, namespace: Option<&str>, lines: &Lines) {
         match new.recv().await {
             Ok(event) if !is_in(&event, namespace) => {}
             Ok(event) => {
-                let change = if event.count.unwrap_or(1) > 1 {
-                    "MODIFIED"
-                } else {
-                    "ADDED"
-                };
+                let change = if event.count.unwrap_or(1) > 1 { "MODIFIED" } else { "ADDED" };
                 if !lines.send(change, &*event).await {
                     return;
                 }

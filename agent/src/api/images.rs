@@ -54,16 +54,8 @@ pub(super) struct At {
 }
 
 pub(super) async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
-    let answer = api
-        .handles
-        .cri
-        .images()
-        .list_images(cri::ListImagesRequest::default())
-        .await;
-    let images = answer
-        .map_err(|status| Problem::runtime(&status))?
-        .into_inner()
-        .images;
+    let answer = api.handles.cri.images().list_images(cri::ListImagesRequest::default()).await;
+    let images = answer.map_err(|status| Problem::runtime(&status))?.into_inner().images;
     let row = |image: cri::Image| ImageRow {
         id: image.id,
         repo_tags: image.repo_tags,
@@ -71,9 +63,7 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem>
         size: image.size,
         pinned: image.pinned,
     };
-    Ok(Json(
-        json!({"items": images.into_iter().map(row).collect::<Vec<_>>()}),
-    ))
+    Ok(Json(json!({"items": images.into_iter().map(row).collect::<Vec<_>>()})))
 }
 
 pub(super) async fn remove(
@@ -83,19 +73,10 @@ pub(super) async fn remove(
     let mut client = api.handles.cri.images();
     let image = Some(spec(&named.reference));
     // CRI's RemoveImage succeeds for an image that is not there; a person wants to know.
-    let request = cri::ImageStatusRequest {
-        image: image.clone(),
-        verbose: false,
-    };
-    let found = client
-        .image_status(request)
-        .await
-        .map_err(|status| Problem::runtime(&status))?;
+    let request = cri::ImageStatusRequest { image: image.clone(), verbose: false };
+    let found = client.image_status(request).await.map_err(|status| Problem::runtime(&status))?;
     if found.into_inner().image.is_none() {
-        return Err(Problem::not_found(format!(
-            "image {:?} not found",
-            named.reference
-        )));
+        return Err(Problem::not_found(format!("image {:?} not found", named.reference)));
     }
     client
         .remove_image(cri::RemoveImageRequest { image })
@@ -105,10 +86,7 @@ pub(super) async fn remove(
 }
 
 pub(super) async fn import(State(api): State<Api>, Query(at): Query<At>) -> Result<Json<Value>, Problem> {
-    let images = local(&api, "import")?
-        .import(at.path)
-        .await
-        .map_err(Problem::bad_request)?;
+    let images = local(&api, "import")?.import(at.path).await.map_err(Problem::bad_request)?;
     Ok(Json(json!({"images": images})))
 }
 
@@ -117,13 +95,7 @@ pub(super) async fn export(
     State(api): State<Api>,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Json<Value>, Problem> {
-    let all = |key: &str| {
-        query
-            .iter()
-            .filter(|(k, _)| k == key)
-            .map(|(_, v)| v.clone())
-            .collect::<Vec<_>>()
-    };
+    let all = |key: &str| query.iter().filter(|(k, _)| k == key).map(|(_, v)| v.clone()).collect::<Vec<_>>();
     let references = all("ref");
     let (Some(path), false) = (all("path").pop(), references.is_empty()) else {
         return Err(Problem::bad_request("an export needs ref and path".into()));
@@ -133,9 +105,7 @@ pub(super) async fn export(
             .map_err(|_| Problem::bad_request("format is one of oci-tar, oci-dir, docker-tar".into()))?,
         None => ArchiveFormat::default(),
     };
-    let exported = local(&api, "export")?
-        .export(references, format, path.into())
-        .await;
+    let exported = local(&api, "export")?.export(references, format, path.into()).await;
     exported.map_err(Problem::bad_request)?;
     Ok(Json(json!({})))
 }
@@ -189,16 +159,11 @@ async fn pull_through_cri(api: &Api, reference: &str, lines: &Lines) -> Result<S
 
 /// Boxed: inlined into the caller's future, the compiler can no longer see that it may change threads.
 fn pull_image(cri: &Cri, reference: &str) -> Answer<'static, String> {
-    let request = cri::PullImageRequest {
-        image: Some(spec(reference)),
-        ..Default::default()
-    };
+    let request = cri::PullImageRequest { image: Some(spec(reference)), ..Default::default() };
     let mut client = cri.images();
     Box::pin(async move {
         let answer = client.pull_image(request).await;
-        answer
-            .map(|answer| answer.into_inner().image_ref)
-            .map_err(|status| status.message().to_owned())
+        answer.map(|answer| answer.into_inner().image_ref).map_err(|status| status.message().to_owned())
     })
 }
 

@@ -15,6 +15,7 @@
 
 mod events;
 pub mod exec;
+mod gauges;
 pub mod images;
 mod listen;
 pub mod logs;
@@ -58,15 +59,9 @@ pub async fn serve(handles: Handles, shutdown: CancellationToken) -> Result<(), 
     let path = handles.config.api_socket.clone();
     let listener = listen::bind(&path).await?;
     tracing::debug!(socket = %path.display(), "the API is served");
-    let api = Api {
-        handles,
-        shutdown: shutdown.clone(),
-    };
+    let api = Api { handles, shutdown: shutdown.clone() };
     let served = axum::serve(listener, router(api)).with_graceful_shutdown(shutdown.cancelled_owned());
-    let served = served.await.map_err(|source| Error::Listen {
-        path: path.clone(),
-        source,
-    });
+    let served = served.await.map_err(|source| Error::Listen { path: path.clone(), source });
     // A socket left behind is harmless: the next agent sees that nobody answers on it.
     let _ = std::fs::remove_file(&path);
     served
@@ -86,15 +81,9 @@ fn router(api: Api) -> Router {
         .route("/api/v1/namespaces/{namespace}/pods", get(pods::list_namespace))
         .route("/api/v1/namespaces/{namespace}/pods/{name}", get(pods::read))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(logs::serve))
-        .route(
-            "/api/v1/namespaces/{namespace}/pods/{name}/exec",
-            get(exec::serve),
-        )
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/exec", get(exec::serve))
         .route("/api/v1/events", get(events::list_all))
-        .route(
-            "/api/v1/namespaces/{namespace}/events",
-            get(events::list_namespace),
-        )
+        .route("/api/v1/namespaces/{namespace}/events", get(events::list_namespace))
         .route("/images", get(images::list))
         .route("/images", delete(images::remove))
         .route("/images/pull", post(images::pull))

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use reeve_proto::cri;
 use serde_json::{Value, json};
 
-use super::{Api, Problem};
+use super::{Api, Problem, gauges};
 
 pub(super) async fn sources(State(api): State<Api>) -> Json<Value> {
     Json(json!({"items": api.handles.sources.list()}))
@@ -43,13 +43,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
     if !api.handles.sources.all_synced() {
         lacking.push("not every source has been read".to_owned());
     }
-    match api
-        .handles
-        .cri
-        .runtime()
-        .status(cri::StatusRequest { verbose: false })
-        .await
-    {
+    match api.handles.cri.runtime().status(cri::StatusRequest { verbose: false }).await {
         Ok(answer) => {
             let conditions = answer.into_inner().status.unwrap_or_default().conditions;
             let failed = conditions.into_iter().filter(|condition| !condition.status);
@@ -60,20 +54,13 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
     if lacking.is_empty() {
         return "ok\n".into_response();
     }
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        format!("{}\n", lacking.join("\n")),
-    )
-        .into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", lacking.join("\n"))).into_response()
 }
 
-/// Counters in Prometheus' text format (OpenMetrics 1.0).
+/// Counters in Prometheus' text format (OpenMetrics 1.0). What is counted of the present is counted when asked.
 pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
-    let text = api
-        .handles
-        .metrics
-        .encode()
-        .map_err(|error| Problem::internal(error.to_string()))?;
+    gauges::set(&api.handles);
+    let text = api.handles.metrics.encode().map_err(|error| Problem::internal(error.to_string()))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(CONTENT_TYPE, kind)], text).into_response())
 }

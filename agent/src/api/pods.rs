@@ -53,10 +53,7 @@ pub(super) async fn read(
 fn list(api: Api, namespace: Option<String>, query: &ListQuery) -> Response {
     if !query.wants_watch() {
         let pods = api.handles.pods.list();
-        let shown = pods
-            .iter()
-            .map(|pod| &**pod)
-            .filter(|pod| is_in(pod, namespace.as_deref()));
+        let shown = pods.iter().map(|pod| &**pod).filter(|pod| is_in(pod, namespace.as_deref()));
         let items: Vec<&Pod> = shown.collect();
         let list = json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items});
         return Json(list).into_response();
@@ -106,10 +103,7 @@ impl Shown {
     /// Brings the reader to the state of a snapshot: all of it at first, the differences after a lag.
     async fn snapshot(&mut self, watch: &Watch, namespace: Option<&str>, lines: &Lines) -> bool {
         let here: Vec<_> = watch.pods.iter().filter(|pod| is_in(pod, namespace)).collect();
-        let gone = self
-            .pods
-            .values()
-            .filter(|old| !here.iter().any(|pod| uid(pod) == uid(old)));
+        let gone = self.pods.values().filter(|old| !here.iter().any(|pod| uid(pod) == uid(old)));
         for pod in gone.cloned().collect::<Vec<_>>() {
             if !self.deleted(&pod, lines).await {
                 return false;

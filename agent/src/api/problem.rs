@@ -16,38 +16,22 @@ pub struct Problem {
 impl Problem {
     /// 404: what was asked for is not here.
     pub fn not_found(message: String) -> Problem {
-        Problem {
-            code: StatusCode::NOT_FOUND,
-            reason: "NotFound",
-            message,
-        }
+        Problem { code: StatusCode::NOT_FOUND, reason: "NotFound", message }
     }
 
     /// 400: the request cannot be carried out as it stands.
     pub fn bad_request(message: String) -> Problem {
-        Problem {
-            code: StatusCode::BAD_REQUEST,
-            reason: "BadRequest",
-            message,
-        }
+        Problem { code: StatusCode::BAD_REQUEST, reason: "BadRequest", message }
     }
 
     /// 409: something else stands in the way.
     pub fn conflict(message: String) -> Problem {
-        Problem {
-            code: StatusCode::CONFLICT,
-            reason: "Conflict",
-            message,
-        }
+        Problem { code: StatusCode::CONFLICT, reason: "Conflict", message }
     }
 
     /// 500: something failed here.
     pub fn internal(message: String) -> Problem {
-        Problem {
-            code: StatusCode::INTERNAL_SERVER_ERROR,
-            reason: "InternalError",
-            message,
-        }
+        Problem { code: StatusCode::INTERNAL_SERVER_ERROR, reason: "InternalError", message }
     }
 
     /// 502: the container runtime failed, with what it said.
@@ -57,11 +41,7 @@ impl Problem {
             tonic::Code::NotFound => Problem::not_found(message),
             tonic::Code::InvalidArgument => Problem::bad_request(message),
             tonic::Code::FailedPrecondition => Problem::conflict(message),
-            _ => Problem {
-                code: StatusCode::BAD_GATEWAY,
-                reason: "RuntimeError",
-                message,
-            },
+            _ => Problem { code: StatusCode::BAD_GATEWAY, reason: "RuntimeError", message },
         }
     }
 

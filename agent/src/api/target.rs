@@ -25,13 +25,7 @@ pub(super) fn container(pod: &Pod, wanted: Option<&str>) -> Result<String, Probl
         .flat_map(|s| s.containers.iter().chain(s.init_containers.iter().flatten()))
         .map(|c| c.name.as_str())
         .collect();
-    let annotated = || {
-        pod.metadata
-            .annotations
-            .as_ref()?
-            .get(DEFAULT_CONTAINER)
-            .map(String::as_str)
-    };
+    let annotated = || pod.metadata.annotations.as_ref()?.get(DEFAULT_CONTAINER).map(String::as_str);
     let wanted = match wanted.filter(|name| !name.is_empty()).or_else(annotated) {
         Some(name) => name,
         None => names.first().copied().unwrap_or_default(),
@@ -41,21 +35,14 @@ pub(super) fn container(pod: &Pod, wanted: Option<&str>) -> Result<String, Probl
     }
     let pod_name = pod.metadata.name.as_deref().unwrap_or_default();
     let choices = names.join(", ");
-    Err(Problem::bad_request(format!(
-        "pod {pod_name} has no container {wanted:?}; it has: {choices}"
-    )))
+    Err(Problem::bad_request(format!("pod {pod_name} has no container {wanted:?}; it has: {choices}")))
 }
 
 /// The status of a container, init or not.
 pub(super) fn status<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStatus> {
     let status = pod.status.as_ref()?;
     let init = status.init_container_statuses.iter().flatten();
-    status
-        .container_statuses
-        .iter()
-        .flatten()
-        .chain(init)
-        .find(|status| status.name == container)
+    status.container_statuses.iter().flatten().chain(init).find(|status| status.name == container)
 }
 
 /// The runtime's own id in `reeve://ID`, where there is one.

@@ -28,8 +28,7 @@ impl Lines {
     /// Says that what came before was the state at the start, and what comes now are changes.
     pub(super) async fn bookmark(&self, kind: &str) -> bool {
         let object = json!({"apiVersion": "v1", "kind": kind, "metadata": {}});
-        self.send_value(&json!({"type": "BOOKMARK", "object": object}))
-            .await
+        self.send_value(&json!({"type": "BOOKMARK", "object": object})).await
     }
 
     /// Writes any value as a line.
@@ -47,8 +46,5 @@ impl Lines {
 pub(super) fn lines() -> (Lines, Response) {
     let (sender, receiver) = mpsc::channel(BACKLOG);
     let body = Body::from_stream(ReceiverStream::new(receiver).map(Ok::<_, Infallible>));
-    (
-        Lines { sender },
-        ([(CONTENT_TYPE, "application/json")], body).into_response(),
-    )
+    (Lines { sender }, ([(CONTENT_TYPE, "application/json")], body).into_response())
 }

@@ -34,13 +34,8 @@ pub(super) async fn serve(
         .ok_or_else(|| Problem::conflict(format!("container {container} of pod {name} is not running")))?;
     let request = request(id, &query)?;
     let answer = api.handles.cri.runtime().exec(request).await;
-    let url = answer
-        .map_err(|status| Problem::runtime(&status))?
-        .into_inner()
-        .url;
-    let upstream = relay::connect(&url)
-        .await
-        .map_err(|error| Problem::internal(error.to_string()))?;
+    let url = answer.map_err(|status| Problem::runtime(&status))?.into_inner().url;
+    let upstream = relay::connect(&url).await.map_err(|error| Problem::internal(error.to_string()))?;
     let upgrade = upgrade.protocols([upstream.protocol.clone()]);
     Ok(upgrade.on_upgrade(move |client| async move {
         tokio::select! {
@@ -51,11 +46,8 @@ pub(super) async fn serve(
 }
 
 fn request(id: &str, query: &[(String, String)]) -> Result<ExecRequest, Problem> {
-    let cmd: Vec<String> = query
-        .iter()
-        .filter(|(key, _)| key == "command")
-        .map(|(_, word)| word.clone())
-        .collect();
+    let cmd: Vec<String> =
+        query.iter().filter(|(key, _)| key == "command").map(|(_, word)| word.clone()).collect();
     if cmd.is_empty() {
         return Err(Problem::bad_request("an exec needs a command".into()));
     }
@@ -72,10 +64,7 @@ fn request(id: &str, query: &[(String, String)]) -> Result<ExecRequest, Problem>
 }
 
 fn value<'a>(query: &'a [(String, String)], key: &str) -> Option<&'a str> {
-    query
-        .iter()
-        .find(|(k, _)| k == key)
-        .map(|(_, value)| value.as_str())
+    query.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
 }
 
 fn is_set(query: &[(String, String)], key: &str, default: bool) -> bool {

@@ -21,15 +21,9 @@ pub(super) enum Error {
         url: String,
     },
     #[error("cannot connect to the container runtime's streaming server at {authority}: {source}")]
-    Connect {
-        authority: String,
-        source: std::io::Error,
-    },
+    Connect { authority: String, source: std::io::Error },
     #[error("the container runtime's streaming server at {authority} refused: {source}")]
-    Handshake {
-        authority: String,
-        source: Box<tungstenite::Error>,
-    },
+    Handshake { authority: String, source: Box<tungstenite::Error> },
 }
 
 /// An open connection to the streaming server.
@@ -47,40 +41,22 @@ pub(super) async fn connect(url: &str) -> Result<Upstream, Error> {
         return Err(no_url());
     };
     let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let mut request = format!("ws://{authority}{path}")
-        .into_client_request()
-        .map_err(|_| no_url())?;
-    request.headers_mut().insert(
-        SEC_WEBSOCKET_PROTOCOL,
-        HeaderValue::from_str(&PROTOCOLS.join(", ")).map_err(|_| no_url())?,
-    );
+    let mut request = format!("ws://{authority}{path}").into_client_request().map_err(|_| no_url())?;
+    request
+        .headers_mut()
+        .insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(&PROTOCOLS.join(", ")).map_err(|_| no_url())?);
     let authority = authority.to_string();
-    let address = (
-        uri.host().unwrap_or_default().trim_matches(['[', ']']),
-        uri.port_u16().unwrap_or(80),
-    );
+    let address = (uri.host().unwrap_or_default().trim_matches(['[', ']']), uri.port_u16().unwrap_or(80));
     let tcp = TcpStream::connect(address)
         .await
-        .map_err(|source| Error::Connect {
-            authority: authority.clone(),
-            source,
-        })?;
+        .map_err(|source| Error::Connect { authority: authority.clone(), source })?;
     // Keystrokes are small and wanted at once.
     let _ = tcp.set_nodelay(true);
     let (socket, response) = tokio_tungstenite::client_async(request, tcp)
         .await
-        .map_err(|source| Error::Handshake {
-            authority,
-            source: Box::new(source),
-        })?;
-    let chosen = response
-        .headers()
-        .get(SEC_WEBSOCKET_PROTOCOL)
-        .and_then(|value| value.to_str().ok());
-    Ok(Upstream {
-        socket,
-        protocol: chosen.unwrap_or(PROTOCOLS[0]).to_owned(),
-    })
+        .map_err(|source| Error::Handshake { authority, source: Box::new(source) })?;
+    let chosen = response.headers().get(SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
+    Ok(Upstream { socket, protocol: chosen.unwrap_or(PROTOCOLS[0]).to_owned() })
 }
 
 /// Passes messages on until either side ends.

@@ -31,9 +31,5 @@ fn open_blocking(path: &Path, lines: Option<usize>) -> io::Result<Opened> {
         None => 0,
     };
     file.seek(SeekFrom::Start(position))?;
-    Ok(Opened {
-        file: File::from_std(file),
-        inode: meta.ino(),
-        position,
-    })
+    Ok(Opened { file: File::from_std(file), inode: meta.ino(), position })
 }

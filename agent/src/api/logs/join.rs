@@ -18,11 +18,7 @@ pub(super) struct Join {
 impl Join {
     /// Text of what was written `since`, with or without times.
     pub(super) fn new(since: Option<Timestamp>, timestamps: bool) -> Join {
-        Join {
-            since,
-            timestamps,
-            open: Vec::new(),
-        }
+        Join { since, timestamps, open: Vec::new() }
     }
 
     /// Appends to `text` what becomes whole with `record`.
@@ -62,11 +58,7 @@ impl Join {
     }
 
     fn begin(&self, line: &Line<'_>) -> Vec<u8> {
-        if self.timestamps {
-            format!("{} ", line.time).into_bytes()
-        } else {
-            Vec::new()
-        }
+        if self.timestamps { format!("{} ", line.time).into_bytes() } else { Vec::new() }
     }
 }
 
@@ -77,9 +69,7 @@ mod tests {
     fn joined(since: Option<&str>, timestamps: bool, records: &[&str]) -> String {
         let mut join = Join::new(since.map(|time| time.parse().expect("a time")), timestamps);
         let mut text = Vec::new();
-        records
-            .iter()
-            .for_each(|record| join.add(record.as_bytes(), &mut text));
+        records.iter().for_each(|record| join.add(record.as_bytes(), &mut text));
         join.finish(&mut text);
         String::from_utf8(text).expect("text")
     }

@@ -54,31 +54,12 @@ mod tests {
     #[test]
     fn parses_records() {
         let line = Line::parse(b"2026-11-21T10:00:00.000000001Z stdout F hello  world ").expect("a record");
-        assert_eq!(
-            (line.stream, line.full, line.text),
-            ("stdout", true, &b"hello  world "[..])
-        );
+        assert_eq!((line.stream, line.full, line.text), ("stdout", true, &b"hello  world "[..]));
         assert_eq!(line.time, "2026-11-21T10:00:00.000000001Z");
-        assert!(
-            !Line::parse(b"2026-11-21T10:00:00Z stderr P half")
-                .expect("a record")
-                .full
-        );
-        assert_eq!(
-            Line::parse(b"2026-11-21T10:00:00Z stdout F").expect("empty").text,
-            b""
-        );
-        assert_eq!(
-            Line::parse(b"2026-11-21T10:00:00Z stdout F ")
-                .expect("empty")
-                .text,
-            b""
-        );
-        assert!(
-            Line::parse(b"2026-11-21T10:00:00Z stdout F:x tags")
-                .expect("more tags")
-                .full
-        );
+        assert!(!Line::parse(b"2026-11-21T10:00:00Z stderr P half").expect("a record").full);
+        assert_eq!(Line::parse(b"2026-11-21T10:00:00Z stdout F").expect("empty").text, b"");
+        assert_eq!(Line::parse(b"2026-11-21T10:00:00Z stdout F ").expect("empty").text, b"");
+        assert!(Line::parse(b"2026-11-21T10:00:00Z stdout F:x tags").expect("more tags").full);
     }
 
     #[test]
@@ -91,15 +72,7 @@ mod tests {
     #[test]
     fn compares_times() {
         let since = "2026-11-21T10:00:00Z".parse().expect("a time");
-        let at = |time: &'static str| {
-            Line {
-                time,
-                full: true,
-                stream: "stdout",
-                text: b"",
-            }
-            .is_since(since)
-        };
+        let at = |time: &'static str| Line { time, full: true, stream: "stdout", text: b"" }.is_since(since);
         assert!(at("2026-11-21T10:00:00.000000001Z"));
         assert!(at("2026-11-21T12:00:00+02:00"));
         assert!(!at("2026-11-21T11:59:59.999+02:00"));

@@ -55,15 +55,11 @@ pub(super) async fn serve(
     let path = instance.log_path(&api, &pod).await;
     let options = Options {
         tail: query.tail_lines,
-        since: query
-            .since_seconds
-            .map(|s| api.handles.clock.now() - SignedDuration::from_secs(s)),
+        since: query.since_seconds.map(|s| api.handles.clock.now() - SignedDuration::from_secs(s)),
         timestamps: query.timestamps,
     };
     let reader = Reader::open(&path, options).await.map_err(|error| {
-        Problem::not_found(format!(
-            "container {container} of pod {name} has no log yet: {error}"
-        ))
+        Problem::not_found(format!("container {container} of pod {name} has no log yet: {error}"))
     })?;
     let (sender, receiver) = mpsc::channel(BACKLOG);
     tokio::spawn(async move {
@@ -102,11 +98,8 @@ impl Instance {
     /// The present (or, while it waits to be restarted, the last) instance, or the one before that.
     fn find(pod: &Pod, container: &str, previous: bool) -> Result<Instance, Problem> {
         let pod_name = pod.metadata.name.as_deref().unwrap_or_default();
-        let waiting = || {
-            Problem::bad_request(format!(
-                "container {container} in pod {pod_name} is waiting to start"
-            ))
-        };
+        let waiting =
+            || Problem::bad_request(format!("container {container} in pod {pod_name} is waiting to start"));
         let status = target::status(pod, container).ok_or_else(waiting)?;
         let (id, restart) = if previous {
             let id = previous_id(status).ok_or_else(|| {
@@ -120,21 +113,13 @@ impl Instance {
             (Some(id.ok_or_else(waiting)?), status.restart_count)
         };
         let uid = pod.metadata.uid.clone().unwrap_or_default();
-        Ok(Instance {
-            uid,
-            container: container.to_owned(),
-            id,
-            restart,
-        })
+        Ok(Instance { uid, container: container.to_owned(), id, restart })
     }
 
     /// Where its log is: as the runtime says, or, of a container which it has forgotten, where it must be.
     async fn log_path(&self, api: &Api, pod: &Pod) -> PathBuf {
         if let Some(id) = &self.id {
-            let request = ContainerStatusRequest {
-                container_id: id.clone(),
-                verbose: false,
-            };
+            let request = ContainerStatusRequest { container_id: id.clone(), verbose: false };
             if let Ok(answer) = api.handles.cri.runtime().container_status(request).await {
                 let path = answer.into_inner().status.unwrap_or_default().log_path;
                 if !path.is_empty() {
@@ -145,9 +130,7 @@ impl Instance {
         let meta = &pod.metadata;
         let namespace = meta.namespace.as_deref().unwrap_or("default");
         let dir =
-            api.handles
-                .config
-                .pod_log_dir(namespace, meta.name.as_deref().unwrap_or_default(), &self.uid);
+            api.handles.config.pod_log_dir(namespace, meta.name.as_deref().unwrap_or_default(), &self.uid);
         dir.join(&self.container).join(format!("{}.log", self.restart))
     }
 
@@ -187,10 +170,7 @@ async fn follow(api: &Api, instance: &Instance, mut reader: Reader, out: &Chunks
 }
 
 fn is_running(api: &Api, instance: &Instance) -> bool {
-    api.handles
-        .pods
-        .by_uid(&instance.uid)
-        .is_some_and(|pod| instance.is_running(&pod))
+    api.handles.pods.by_uid(&instance.uid).is_some_and(|pod| instance.is_running(&pod))
 }
 
 /// Waits until something about the pod of this UID changed.

@@ -42,20 +42,9 @@ pub(super) struct Reader {
 impl Reader {
     /// Opens the log at `path` and goes to where reading begins.
     pub(super) async fn open(path: &Path, options: Options) -> io::Result<Reader> {
-        let Opened {
-            file,
-            inode,
-            position,
-        } = file::open(path, options.tail).await?;
+        let Opened { file, inode, position } = file::open(path, options.tail).await?;
         let join = Join::new(options.since, options.timestamps);
-        Ok(Reader {
-            path: path.to_owned(),
-            join,
-            file,
-            inode,
-            position,
-            rest: Vec::new(),
-        })
+        Ok(Reader { path: path.to_owned(), join, file, inode, position, rest: Vec::new() })
     }
 
     /// Where the log is.
@@ -113,11 +102,7 @@ impl Reader {
         if now.ino() == self.inode && now.len() >= self.position {
             return Ok(false);
         }
-        let Opened {
-            file,
-            inode,
-            position,
-        } = file::open(&self.path, None).await?;
+        let Opened { file, inode, position } = file::open(&self.path, None).await?;
         (self.file, self.inode, self.position) = (file, inode, position);
         Ok(true)
     }

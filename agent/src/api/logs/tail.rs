@@ -15,11 +15,7 @@ pub(super) fn start_of_last(file: &File, len: u64, lines: usize) -> io::Result<u
     if lines == 0 {
         return Ok(len);
     }
-    let mut records = Backwards {
-        file,
-        at: len,
-        buffer: Vec::new(),
-    };
+    let mut records = Backwards { file, at: len, buffer: Vec::new() };
     let mut found = 0;
     while let Some((start, record)) = records.next()? {
         let ends_line = Line::parse(&record).is_none_or(|line| line.full);

@@ -15,11 +15,7 @@ fn append(path: &Path, text: &str) {
     let old = fs::read_to_string(path).unwrap_or_default();
     // In place, as a runtime appends: the inode stays.
     use std::io::Write;
-    let mut file = fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .expect("opened");
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(path).expect("opened");
     file.write_all(text.as_bytes()).expect("written");
     assert_eq!(fs::read_to_string(path).expect("read"), old + text);
 }
@@ -72,11 +68,7 @@ async fn begins_again_after_truncation() {
     append(&log, &record("a long first line"));
     let mut reader = Reader::open(&log, Options::default()).await.expect("opened");
     available(&mut reader).await;
-    fs::OpenOptions::new()
-        .write(true)
-        .truncate(true)
-        .open(&log)
-        .expect("truncated");
+    fs::OpenOptions::new().write(true).truncate(true).open(&log).expect("truncated");
     append(&log, &record("new"));
     assert!(reader.take_up_rotation().await.expect("looked"));
     assert_eq!(available(&mut reader).await, "new\n");
@@ -86,14 +78,8 @@ async fn begins_again_after_truncation() {
 async fn tail_and_rest_of_an_ended_container() {
     let dir = tempfile::tempdir().expect("a directory");
     let log = dir.path().join("0.log");
-    append(
-        &log,
-        &(record("1") + &record("2") + "2026-11-21T10:00:00Z stdout P cut"),
-    );
-    let options = Options {
-        tail: Some(1),
-        ..Options::default()
-    };
+    append(&log, &(record("1") + &record("2") + "2026-11-21T10:00:00Z stdout P cut"));
+    let options = Options { tail: Some(1), ..Options::default() };
     let reader = Reader::open(&log, options).await.expect("opened");
     let (sender, mut receiver) = mpsc::channel(64);
     reader.copy(&sender).await.expect("copied");

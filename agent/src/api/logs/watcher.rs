@@ -18,9 +18,7 @@ impl Watcher {
         let dir = log.parent().unwrap_or(Path::new("/"));
         let mask = WatchMask::MODIFY | WatchMask::CREATE | WatchMask::MOVED_TO | WatchMask::DELETE;
         inotify.watches().add(dir, mask)?;
-        Ok(Watcher {
-            stream: inotify.into_event_stream([0; 4096])?,
-        })
+        Ok(Watcher { stream: inotify.into_event_stream([0; 4096])? })
     }
 
     /// Waits for a change.
