@@ -16,7 +16,10 @@ pub struct Auth {
 
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Credential {
-    Basic { username: String, password: String },
+    Basic {
+        username: String,
+        password: String,
+    },
     /// A refresh token: exchanged for an access token at the registry's token service.
     Identity(String),
     /// An access token, sent as it is.

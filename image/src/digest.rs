@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_digest() {
-        for text in ["", "sha256:", "sha256:abc", "md5:d41d8cd98f00b204e9800998ecf8427e", "sha256:../../etc"] {
+        for text in ["", "sha256:", "sha256:abc", "md5:d41d8cd98f00b204e9800998ecf8427e", "sha256:../../etc"]
+        {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
         let upper = Digest::of(b"").to_string().to_uppercase();

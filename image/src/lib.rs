@@ -22,17 +22,22 @@
 //! root/layers/.work/       layers being unpacked or removed; emptied at open
 //! ```
 
+mod archive;
 mod auth;
 mod config;
 mod digest;
 mod error;
+mod fetch;
+mod flight;
 mod image;
 mod images;
 mod layer;
 mod manifest;
 mod platform;
 mod progress;
+mod pull;
 mod reference;
+mod registry;
 mod store;
 
 pub use auth::Auth;

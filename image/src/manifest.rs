@@ -176,10 +176,7 @@ impl Index {
     /// The entry for `platform`; an entry that names none is taken where nothing fits better.
     pub(crate) fn select(&self, platform: &Platform, place: &Place) -> Result<&Descriptor, Error> {
         let is_image = |entry: &&Descriptor| {
-            matches!(
-                entry.media_type.as_str(),
-                "" | OCI_INDEX | OCI_MANIFEST | DOCKER_LIST | DOCKER_MANIFEST
-            )
+            matches!(entry.media_type.as_str(), "" | OCI_INDEX | OCI_MANIFEST | DOCKER_LIST | DOCKER_MANIFEST)
         };
         let rank = |entry: &Descriptor| match &entry.platform {
             Some(offered) => platform.rank(offered),
@@ -206,8 +203,8 @@ pub(crate) fn parse_config(
     place: &Place,
 ) -> Result<(ImageConfiguration, Vec<Digest>), Error> {
     let invalid = |reason: String| Error::InvalidDocument { place: Box::new(place.clone()), reason };
-    let config: ImageConfiguration =
-        serde_json::from_slice(bytes).map_err(|error| invalid(format!("not an image configuration: {error}")))?;
+    let config: ImageConfiguration = serde_json::from_slice(bytes)
+        .map_err(|error| invalid(format!("not an image configuration: {error}")))?;
     let diff_ids: Vec<Digest> =
         config.rootfs().diff_ids().iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
     if diff_ids.len() != manifest.layers.len() {

@@ -28,7 +28,11 @@ impl Platform {
             "loongarch64" => ("loong64", ""),
             other => (other, ""),
         };
-        Platform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: variant.to_owned() }
+        Platform {
+            os: "linux".to_owned(),
+            architecture: architecture.to_owned(),
+            variant: variant.to_owned(),
+        }
     }
 
     /// How well `offered` suits this platform: lower is better, `None` does not run here.

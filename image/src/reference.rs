@@ -210,9 +210,10 @@ fn component_ok(component: &str) -> bool {
     if !bytes.first().copied().is_some_and(alnum) || !bytes.last().copied().is_some_and(alnum) {
         return false;
     }
-    bytes.split(|b| alnum(*b)).filter(|run| !run.is_empty()).all(|separator| {
-        matches!(separator, b"." | b"_" | b"__") || separator.iter().all(|b| *b == b'-')
-    })
+    bytes
+        .split(|b| alnum(*b))
+        .filter(|run| !run.is_empty())
+        .all(|separator| matches!(separator, b"." | b"_" | b"__") || separator.iter().all(|b| *b == b'-'))
 }
 
 #[cfg(test)]

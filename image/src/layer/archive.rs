@@ -97,10 +97,26 @@ impl<R: BufRead> Archive<R> {
         Ok(())
     }
 
+    /// Passes over the current entry's content with `skip`, for a reader that need not read it.
+    pub(crate) fn skip_with(
+        &mut self,
+        skip: impl FnOnce(&mut R, u64) -> io::Result<()>,
+    ) -> Result<(), LayerError> {
+        let content = std::mem::take(&mut self.content);
+        skip(&mut self.reader, content).map_err(|e| LayerError::reading(&self.name, e))
+    }
+
+    pub(crate) fn reader(&self) -> &R {
+        &self.reader
+    }
+
     /// The content of an entry that must be small enough for memory.
     pub(crate) fn small_content(&mut self, size: u64, limit: u64) -> Result<Vec<u8>, LayerError> {
         if size > limit {
-            return Err(LayerError::malformed(&self.name, &format!("{size} bytes where at most {limit} may be")));
+            return Err(LayerError::malformed(
+                &self.name,
+                &format!("{size} bytes where at most {limit} may be"),
+            ));
         }
         let mut bytes = Vec::with_capacity(size as usize);
         self.read_content(size, |chunk| {

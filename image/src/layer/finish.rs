@@ -53,7 +53,8 @@ impl Unpacker {
                 return Err(missing());
             }
             let read = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            let write = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let write =
+                OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let copied = || -> io::Result<u64> {
                 let mut from = File::from(openat(&folder, name.as_c_str(), read, Mode::empty())?);
                 let into = self.tree.parent(&path)?.ok_or(Errno::ENOENT)?;
@@ -181,7 +182,8 @@ fn find(layers: &[OwnedFd], path: &TreePath) -> io::Result<Option<(OwnedFd, CStr
 }
 
 fn is_opaque(folder: BorrowedFd<'_>) -> io::Result<bool> {
-    let value = File::from(folder.try_clone_to_owned()?).get_xattr(OsStr::from_bytes(OPAQUE_XATTR.as_bytes()))?;
+    let value =
+        File::from(folder.try_clone_to_owned()?).get_xattr(OsStr::from_bytes(OPAQUE_XATTR.as_bytes()))?;
     Ok(value.as_deref() == Some(b"y"))
 }
 

@@ -113,7 +113,8 @@ impl Header<'_> {
 
     /// Major and minor number of a device.
     pub(crate) fn device(&self) -> Result<(u32, u32), LayerError> {
-        let part = |value: i64| u32::try_from(value).map_err(|_| self.malformed("device number out of range"));
+        let part =
+            |value: i64| u32::try_from(value).map_err(|_| self.malformed("device number out of range"));
         Ok((part(self.number(329..337, "major")?)?, part(self.number(337..345, "minor")?)?))
     }
 

@@ -20,8 +20,10 @@ mod unpack;
 
 pub use error::LayerError;
 
+pub(crate) use archive::Archive;
 pub(crate) use decompress::Decoder;
-pub(crate) use finish::Extent;
+pub(crate) use header::Kind;
+pub(crate) use path::TreePath;
 pub(crate) use pipe::{PipeWriter, pipe};
 pub(crate) use remove::remove_tree;
 pub(crate) use stream::{Limits, Unpacked, start};

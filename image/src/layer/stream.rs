@@ -60,9 +60,15 @@ where
         let decompressed = decompressing.join().unwrap_or(Err(LayerError::Abandoned));
         let result = match (unpacked, decompressed) {
             (Ok(unpacker), Ok((diff_id, tar_size))) => Ok(Unpacked { unpacker, diff_id, tar_size, work }),
-            // Where one end fails the other finds its pipe abandoned: the cause is the other error.
-            (Err(LayerError::Abandoned), Err(error)) | (Ok(_), Err(error)) => Err(error),
-            (Err(error), _) => Err(error),
+            (unpacked, decompressed) => {
+                // Before anybody hears of the failure: it is to leave nothing.
+                drop(work);
+                Err(match (unpacked, decompressed) {
+                    // Where one end fails the other finds its pipe abandoned: the cause is the other error.
+                    (Err(LayerError::Abandoned) | Ok(_), Err(error)) | (Err(error), _) => error,
+                    (Ok(_), Ok(_)) => LayerError::Abandoned,
+                })
+            }
         };
         // Nobody waits for a layer that was given up; dropping it removes its folder.
         let _ = done.send(result);

@@ -129,7 +129,8 @@ impl Unpacker {
     ) -> Result<(), LayerError> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(entry.mode & 0o777);
-        let fd = self.create(path, "create", |spot| openat(&*spot.folder, spot.name.as_c_str(), flags, mode))?;
+        let fd =
+            self.create(path, "create", |spot| openat(&*spot.folder, spot.name.as_c_str(), flags, mode))?;
         let mut file = File::from(fd);
         let writing = |e: io::Error| LayerError::io("write", path.as_bytes(), e);
         match &entry.sparse {
@@ -186,17 +187,15 @@ impl Unpacker {
         let target_name = c_string(target.split().1)?;
         let found = match self.tree.parent(&target).map_err(io)? {
             None => None,
-            Some(folder) => {
-                match fstatat(&*folder, target_name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-                    Ok(stat) if is_dir(&stat) => {
-                        return Err(LayerError::malformed(&entry.name, "hard link to a folder"));
-                    }
-                    Ok(stat) if is_whiteout(&stat) => None,
-                    Ok(_) => Some(folder),
-                    Err(Errno::ENOENT) => None,
-                    Err(error) => return Err(io(error.into())),
+            Some(folder) => match fstatat(&*folder, target_name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Ok(stat) if is_dir(&stat) => {
+                    return Err(LayerError::malformed(&entry.name, "hard link to a folder"));
                 }
-            }
+                Ok(stat) if is_whiteout(&stat) => None,
+                Ok(_) => Some(folder),
+                Err(Errno::ENOENT) => None,
+                Err(error) => return Err(io(error.into())),
+            },
         };
         let Some(from) = found else {
             if self.is_base {
@@ -343,13 +342,18 @@ impl Unpacker {
             let (above, name) = folder.split();
             let name = c_string(name)?;
             let io = |e: Errno| LayerError::io("create", folder.as_bytes(), e);
-            let above = open_in_root(self.tree.root(), above, OFlag::O_PATH | OFlag::O_DIRECTORY).map_err(io)?;
+            let above =
+                open_in_root(self.tree.root(), above, OFlag::O_PATH | OFlag::O_DIRECTORY).map_err(io)?;
             match fstatat(&above, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
                 Err(Errno::ENOENT) => {}
                 Ok(stat) if is_whiteout(&stat) => {}
                 Ok(stat) if is_dir(&stat) => continue,
                 Ok(stat) if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFLNK.bits() => {
-                    match open_in_root(self.tree.root(), folder.as_bytes(), OFlag::O_PATH | OFlag::O_DIRECTORY) {
+                    match open_in_root(
+                        self.tree.root(),
+                        folder.as_bytes(),
+                        OFlag::O_PATH | OFlag::O_DIRECTORY,
+                    ) {
                         Ok(_) => continue,
                         Err(_) => {
                             let reason = "a symlink on the way leads nowhere";

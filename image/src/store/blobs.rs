@@ -40,7 +40,7 @@ pub(super) fn open(content: &Path) -> Result<HashMap<Digest, u64>, Error> {
 
 impl Store {
     pub(crate) fn has_blob(&self, digest: &Digest) -> bool {
-        self.state().blobs.contains_key(digest)
+        self.state().has_blob(digest)
     }
 
     pub(crate) fn blob_size(&self, digest: &Digest) -> Option<u64> {
@@ -70,9 +70,14 @@ impl Store {
         Ok(bytes)
     }
 
+    /// For files that are not to outlive this process.
+    pub(crate) fn ingest_folder(&self) -> PathBuf {
+        self.content.join("ingest")
+    }
+
     /// Begins a new blob.
     pub(crate) fn ingest(&self, algorithm: Algorithm) -> Result<Ingest, Error> {
-        let folder = self.content.join("ingest");
+        let folder = self.ingest_folder();
         let file = tempfile::NamedTempFile::new_in(&folder).map_err(at("write in", &folder))?;
         let (file, path) = file.into_parts();
         Ok(Ingest {
@@ -123,6 +128,10 @@ impl Ingest {
             start_write_back(&self.file, before / WRITE_BACK * WRITE_BACK);
         }
         Ok(())
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.written
     }
 
     pub(crate) fn finish(mut self) -> Result<Ingested, Error> {

@@ -1,7 +1,7 @@
 //! Names of images: `content/index.json`, an OCI image index with one entry a name, and what follows
 //! from it in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -93,7 +93,8 @@ impl Stored {
 
     fn bytes(&self, layers: &HashMap<Digest, LayerInfo>) -> u64 {
         let blobs: u64 = self.manifest.layers.iter().map(|layer| layer.size).sum();
-        let unpacked: u64 = self.chain_ids.iter().filter_map(|id| layers.get(id)).map(|info| info.bytes).sum();
+        let unpacked: u64 =
+            self.chain_ids.iter().filter_map(|id| layers.get(id)).map(|info| info.bytes).sum();
         blobs + unpacked + self.manifest.config.size + self.manifest_size
     }
 }
@@ -152,7 +153,8 @@ impl Catalog {
 
     /// Derives the images from the names.
     pub(super) fn rebuild(&mut self, layers: &HashMap<Digest, LayerInfo>) {
-        self.stored.retain(|digest, _| self.names.values().any(|name| name.manifest == *digest));
+        let named: HashSet<&Digest> = self.names.values().map(|name| &name.manifest).collect();
+        self.stored.retain(|digest, _| named.contains(digest));
         self.images.clear();
         for (text, name) in &self.names {
             let Some(stored) = self.stored.get(&name.manifest) else { continue };
@@ -243,7 +245,10 @@ impl Catalog {
             let repository = format!("{}@", reference.repository());
             let of_repository = |name: &String| name.starts_with(&repository);
             let mut same = self.names.iter().filter(|(_, name)| name.manifest == *digest);
-            return same.find(|(key, _)| of_repository(key)).and_then(|(key, _)| by_name(key)).ok_or_else(missing);
+            return same
+                .find(|(key, _)| of_repository(key))
+                .and_then(|(key, _)| by_name(key))
+                .ok_or_else(missing);
         }
         let prefix = text.strip_prefix("sha256:").unwrap_or(text);
         if prefix.len() < 4 || !prefix.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
@@ -282,6 +287,23 @@ impl Catalog {
         Ok(())
     }
 
+    /// One more name for what `text` means; the image's id.
+    pub(crate) fn tag(&mut self, text: &str, name: &Reference) -> Result<Digest, Error> {
+        let id = self.find(text)?.id.clone();
+        let by_name = self.find_name(text).and_then(|(key, _)| self.names.get(&key)).cloned();
+        let is_named = |record: &&Name| self.stored.get(&record.manifest).is_some_and(|s| *s.id() == id);
+        let record = by_name.or_else(|| self.names.values().find(is_named).cloned());
+        let record = record.ok_or_else(|| Error::NotFound { name: text.to_owned() })?;
+        self.names.remove(&format!("{NAMELESS}{}", record.manifest));
+        self.names.insert(name.to_string(), record);
+        Ok(id)
+    }
+
+    /// Drops every name of a manifest whose content cannot be had any more.
+    pub(crate) fn forget(&mut self, manifest: &Digest) {
+        self.names.retain(|_, name| name.manifest != *manifest);
+    }
+
     /// Pins or unpins all names of an image.
     pub(crate) fn pin(&mut self, text: &str, pinned: bool) -> Result<(), Error> {
         let id = self.find(text)?.id.clone();
@@ -295,5 +317,6 @@ impl Catalog {
 }
 
 pub(crate) fn to_json<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(value).map_err(|error| Error::Damaged { path: path.to_owned(), reason: error.to_string() })
+    serde_json::to_vec(value)
+        .map_err(|error| Error::Damaged { path: path.to_owned(), reason: error.to_string() })
 }

@@ -38,7 +38,13 @@ pub(crate) struct LayerInfo {
 }
 
 impl LayerInfo {
-    pub(crate) fn new(chain_id: Digest, diff_id: Digest, tar_size: u64, bytes: u64, inodes: u64) -> LayerInfo {
+    pub(crate) fn new(
+        chain_id: Digest,
+        diff_id: Digest,
+        tar_size: u64,
+        bytes: u64,
+        inodes: u64,
+    ) -> LayerInfo {
         LayerInfo { chain_id, diff_id, tar_size, bytes, inodes, boot: boot_id() }
     }
 }
@@ -82,7 +88,7 @@ fn boot_id() -> Option<String> {
 
 impl Store {
     pub(crate) fn has_layer(&self, chain_id: &Digest) -> bool {
-        self.state().layers.contains_key(chain_id)
+        self.state().has_layer(chain_id)
     }
 
     pub(crate) fn layer_info(&self, chain_id: &Digest) -> Option<LayerInfo> {

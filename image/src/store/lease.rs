@@ -32,6 +32,12 @@ impl Store {
     }
 }
 
+impl Lease {
+    pub(crate) fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut state = lock_state(&self.state);

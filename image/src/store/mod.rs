@@ -9,17 +9,17 @@ mod lease;
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::fcntl::{Flock, FlockArg};
 
-pub(crate) use blobs::Ingest;
-pub(crate) use catalog::{Catalog, Name, Stored};
+pub(crate) use blobs::{Ingest, Ingested};
+pub(crate) use catalog::{Catalog, MAX_DOCUMENT, Stored, to_json};
 pub(crate) use layers::{LayerInfo, WorkDir};
-pub use lease::Lease;
 pub(crate) use lease::Key;
+pub use lease::Lease;
 
 use crate::error::at;
 use crate::{Digest, Error, Usage};
@@ -41,6 +41,16 @@ pub(crate) struct State {
     pub(crate) catalog: Catalog,
 }
 
+impl State {
+    pub(crate) fn has_blob(&self, digest: &Digest) -> bool {
+        self.blobs.contains_key(digest)
+    }
+
+    pub(crate) fn has_layer(&self, chain_id: &Digest) -> bool {
+        self.layers.contains_key(chain_id)
+    }
+}
+
 impl Store {
     /// Opens `root`, makes it where it is missing, and removes what a killed process left unfinished.
     pub(crate) fn open(root: &Path) -> Result<Store, Error> {
@@ -52,12 +62,7 @@ impl Store {
         let lock = lock(&content.join(".lock"))?;
         let layer_infos = layers::open(&layers)?;
         let blobs = blobs::open(&content)?;
-        let state = State {
-            blobs,
-            layers: layer_infos,
-            leases: HashMap::new(),
-            catalog: Catalog::default(),
-        };
+        let state = State { blobs, layers: layer_infos, leases: HashMap::new(), catalog: Catalog::default() };
         let store = Store { content, layers, state: Arc::new(Mutex::new(state)), _lock: lock };
         let catalog = Catalog::load(&store)?;
         store.state().catalog = catalog;
@@ -80,6 +85,13 @@ impl Store {
         catalog.rebuild(&state.layers);
         state.catalog = catalog;
         Ok(result)
+    }
+
+    /// Images drawn from the names again, after layers came back.
+    pub(crate) fn refresh_images(&self) {
+        let mut state = self.state();
+        let State { layers, catalog, .. } = &mut *state;
+        catalog.rebuild(layers);
     }
 
     /// What is on disk, by the counters.
@@ -133,9 +145,4 @@ fn list_folder(path: &Path) -> Result<Vec<(String, PathBuf, fs::Metadata)>, Erro
         entries.push((entry.file_name().to_string_lossy().into_owned(), entry.path(), metadata));
     }
     Ok(entries)
-}
-
-/// Bytes on disk of a file.
-fn disk_bytes(metadata: &fs::Metadata) -> u64 {
-    metadata.blocks() * 512
 }
