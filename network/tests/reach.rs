@@ -134,8 +134,7 @@ fn no_pod_speaks_to_the_hosts_loopback() {
         // A pod with capabilities can send the gateway what is for 127.0.0.1.
         pod.run(|| {
             sh("echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet");
-            sh("ip rule add pref 1 lookup local; ip rule del pref 0");
-            sh("ip rule add pref 0 to 127.0.0.1 lookup 100; ip route add 127.0.0.1 via 10.88.0.1 table 100");
+            sh("ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1 via 10.88.0.1 src 10.88.0.2");
         });
         assert!(pod.call_tcp("127.0.0.1", 9000).is_err());
         sh("nft flush chain ip reeve_rvt0 guard");
