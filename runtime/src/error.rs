@@ -141,24 +141,14 @@ pub enum CommandFault {
 
 impl Error {
     pub(crate) fn file(action: &'static str, path: impl AsRef<Path>, source: impl Into<io::Error>) -> Self {
-        Error::File {
-            action,
-            path: path.as_ref().to_owned(),
-            source: source.into(),
-        }
+        Error::File { action, path: path.as_ref().to_owned(), source: source.into() }
     }
 
     pub(crate) fn config(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Error::Config {
-            field: field.into(),
-            reason: reason.into(),
-        }
+        Error::Config { field: field.into(), reason: reason.into() }
     }
 
     pub(crate) fn setup(step: impl Into<String>, source: impl Into<io::Error>) -> Self {
-        Error::Setup {
-            step: step.into(),
-            source: source.into(),
-        }
+        Error::Setup { step: step.into(), source: source.into() }
     }
 }

@@ -133,7 +133,9 @@ fn flags(profile: &LinuxSeccomp, notifies: bool) -> Result<u64, Error> {
             LinuxSeccompFilterFlag::SeccompFilterFlagTsync => flag::TSYNC,
             LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => flag::SPEC_ALLOW,
             LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv if notifies => flag::WAIT_KILLABLE_RECV,
-            LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => return Err(Error::FlagWithoutNotify),
+            LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => {
+                return Err(Error::FlagWithoutNotify);
+            }
         };
     }
     Ok(flags)

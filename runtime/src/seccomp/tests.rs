@@ -273,8 +273,10 @@ fn meaning(profile: &LinuxSeccomp, name: &str, args: [u64; 6]) -> LinuxSeccompAc
                 ScmpCmpMaskedEq => argument & a.value() == a.value_two().unwrap_or(0) & a.value(),
             }
         };
-        let repeated =
-            conditions.iter().enumerate().any(|(i, a)| conditions[..i].iter().any(|b| b.index() == a.index()));
+        let repeated = conditions
+            .iter()
+            .enumerate()
+            .any(|(i, a)| conditions[..i].iter().any(|b| b.index() == a.index()));
         if if repeated { conditions.iter().any(holds) } else { conditions.iter().all(holds) } {
             return rule.action();
         }
@@ -297,26 +299,35 @@ const NUMBERS: [u32; 8] = [0, 2, 16, 41, 56, 157, 437, 451];
 
 /// Values near word borders, where comparing by halves goes wrong.
 fn word() -> impl Strategy<Value = u64> {
-    let near = prop_oneof![Just(0u64), Just(1 << 31), Just(1 << 32), Just(5 << 32), Just(u64::MAX), any::<u64>()];
+    let near =
+        prop_oneof![Just(0u64), Just(1 << 31), Just(1 << 32), Just(5 << 32), Just(u64::MAX), any::<u64>()];
     (near, -2i64..=2).prop_map(|(base, off)| base.wrapping_add(off as u64))
 }
 
 fn any_profile() -> impl Strategy<Value = LinuxSeccomp> {
     let action = || {
-        prop_oneof![Just("SCMP_ACT_ALLOW"), Just("SCMP_ACT_LOG"), Just("SCMP_ACT_TRAP"), Just("SCMP_ACT_ERRNO")]
+        prop_oneof![
+            Just("SCMP_ACT_ALLOW"),
+            Just("SCMP_ACT_LOG"),
+            Just("SCMP_ACT_TRAP"),
+            Just("SCMP_ACT_ERRNO")
+        ]
     };
     let op = proptest::sample::select(vec![
-        "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
+        "SCMP_CMP_NE",
+        "SCMP_CMP_LT",
+        "SCMP_CMP_LE",
+        "SCMP_CMP_EQ",
+        "SCMP_CMP_GE",
+        "SCMP_CMP_GT",
         "SCMP_CMP_MASKED_EQ",
     ]);
-    let arg = (0..6usize, word(), word(), op)
-        .prop_map(|(index, value, two, op)| json!({"index": index, "value": value, "valueTwo": two, "op": op}));
-    let rule = (
-        proptest::sample::subsequence(NAMES.to_vec(), 1..4),
-        action(),
-        proptest::collection::vec(arg, 0..4),
-    )
-        .prop_map(|(names, action, args)| json!({"names": names, "action": action, "args": args}));
+    let arg = (0..6usize, word(), word(), op).prop_map(
+        |(index, value, two, op)| json!({"index": index, "value": value, "valueTwo": two, "op": op}),
+    );
+    let rule =
+        (proptest::sample::subsequence(NAMES.to_vec(), 1..4), action(), proptest::collection::vec(arg, 0..4))
+            .prop_map(|(names, action, args)| json!({"names": names, "action": action, "args": args}));
     (action(), proptest::collection::vec(rule, 0..12))
         .prop_map(|(default, rules)| profile(json!({"defaultAction": default, "syscalls": rules})))
 }

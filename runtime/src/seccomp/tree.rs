@@ -3,8 +3,8 @@
 use oci_spec::runtime::LinuxSeccompOperator as Operator;
 
 use super::bpf::{
-    AND, Instruction, JUMP, JUMP_EQ, JUMP_GE, JUMP_GT, LOAD, MAX_JUMP, OFFSET_ARCH, OFFSET_NUMBER, RETURN, branch,
-    high_word, low_word, statement,
+    AND, Instruction, JUMP, JUMP_EQ, JUMP_GE, JUMP_GT, LOAD, MAX_JUMP, OFFSET_ARCH, OFFSET_NUMBER, RETURN,
+    branch, high_word, low_word, statement,
 };
 use super::rules::{Condition, Outcome, Section, ret};
 
@@ -47,7 +47,8 @@ fn leaf(outcome: &Outcome) -> Vec<Instruction> {
     match outcome {
         Outcome::Always(value) => vec![statement(RETURN, *value)],
         Outcome::First { alternatives, otherwise } => {
-            let mut code: Vec<_> = alternatives.iter().flat_map(|(all, value)| alternative(all, *value)).collect();
+            let mut code: Vec<_> =
+                alternatives.iter().flat_map(|(all, value)| alternative(all, *value)).collect();
             code.push(statement(RETURN, *otherwise));
             code
         }
