@@ -19,10 +19,7 @@ pub(crate) fn tar(program: &[u8]) -> Result<Vec<u8>, Error> {
     folder(&mut tar, "srv/", 0o755)?;
     file(&mut tar, "srv/index.html", 0o644, PAGE)?;
     folder(&mut tar, "tmp/", 0o1777)?;
-    tar.into_inner().map_err(|source| Error::Entry {
-        name: "end".into(),
-        source,
-    })
+    tar.into_inner().map_err(|source| Error::Entry { name: "end".into(), source })
 }
 
 fn folder(tar: &mut Builder<Vec<u8>>, name: &str, mode: u32) -> Result<(), Error> {
@@ -48,9 +45,5 @@ fn entry(
     header.set_gid(0);
     header.set_mtime(0);
     header.set_size(content.len() as u64);
-    tar.append_data(&mut header, name, content)
-        .map_err(|source| Error::Entry {
-            name: name.into(),
-            source,
-        })
+    tar.append_data(&mut header, name, content).map_err(|source| Error::Entry { name: name.into(), source })
 }

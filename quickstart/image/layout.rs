@@ -12,10 +12,7 @@ pub(crate) const NAME: &str = "reeve.local/quickstart:latest";
 /// A tar of the layout, and the manifest's digest.
 pub(crate) fn archive(layer: Vec<u8>) -> Result<(Vec<u8>, String), Error> {
     let layer = Blob::new("application/vnd.oci.image.layer.v1.tar", layer);
-    let config = Blob::new(
-        "application/vnd.oci.image.config.v1+json",
-        text(&config(&layer.digest)),
-    );
+    let config = Blob::new("application/vnd.oci.image.config.v1+json", text(&config(&layer.digest)));
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -36,21 +33,13 @@ pub(crate) fn archive(layer: Vec<u8>) -> Result<(Vec<u8>, String), Error> {
     });
 
     let mut tar = Builder::new(Vec::new());
-    layer::file(
-        &mut tar,
-        "oci-layout",
-        0o644,
-        br#"{"imageLayoutVersion":"1.0.0"}"#,
-    )?;
+    layer::file(&mut tar, "oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     layer::file(&mut tar, "index.json", 0o644, &text(&index))?;
     for blob in [&manifest, &config, &layer] {
         let name = format!("blobs/sha256/{}", blob.digest.trim_start_matches("sha256:"));
         layer::file(&mut tar, &name, 0o644, &blob.content)?;
     }
-    let archive = tar.into_inner().map_err(|source| Error::Entry {
-        name: "end".into(),
-        source,
-    })?;
+    let archive = tar.into_inner().map_err(|source| Error::Entry { name: "end".into(), source })?;
     Ok((archive, manifest.digest))
 }
 
@@ -85,14 +74,8 @@ struct Blob {
 impl Blob {
     fn new(kind: &'static str, content: Vec<u8>) -> Self {
         let hash = Sha256::digest(&content);
-        let digest = hash.iter().fold(String::from("sha256:"), |text, byte| {
-            text + &format!("{byte:02x}")
-        });
-        Blob {
-            kind,
-            digest,
-            content,
-        }
+        let digest = hash.iter().fold(String::from("sha256:"), |text, byte| text + &format!("{byte:02x}"));
+        Blob { kind, digest, content }
     }
 
     fn descriptor(&self) -> Value {

@@ -40,19 +40,12 @@ impl Arguments {
 
     /// The word at `index`, called `name` in the usage.
     pub(crate) fn word(&self, index: usize, name: &str) -> Result<&str, String> {
-        self.words
-            .get(index)
-            .map(String::as_str)
-            .ok_or_else(|| format!("{name} is missing"))
+        self.words.get(index).map(String::as_str).ok_or_else(|| format!("{name} is missing"))
     }
 
     /// The value of an option.
     pub(crate) fn option(&self, name: &str) -> Option<&str> {
-        self.options
-            .iter()
-            .rev()
-            .find(|(given, _)| given == name)
-            .map(|(_, value)| value.as_str())
+        self.options.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
     /// A number from an option.
@@ -60,8 +53,7 @@ impl Arguments {
         let Some(text) = self.option(name) else {
             return Ok(default);
         };
-        text.parse()
-            .map_err(|_| format!("--{name} {text}: not a number that fits"))
+        text.parse().map_err(|_| format!("--{name} {text}: not a number that fits"))
     }
 
     /// A time from an option, in seconds.
@@ -72,9 +64,7 @@ impl Arguments {
 
 /// A number of seconds, with a fraction or without.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let number = text
-        .parse()
-        .map_err(|_| format!("{text:?} is not a number of seconds"))?;
+    let number = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
     Duration::try_from_secs_f64(number).map_err(|error| format!("{text} seconds: {error}"))
 }
 
@@ -97,13 +87,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(parse("--port").unwrap_err(), "option --port needs a value");
-        assert!(
-            parse("--port 70000")
-                .unwrap()
-                .number("port", 1u16)
-                .unwrap_err()
-                .contains("70000")
-        );
+        assert!(parse("--port 70000").unwrap().number("port", 1u16).unwrap_err().contains("70000"));
         assert!(seconds("-1").unwrap_err().starts_with("-1 seconds"));
     }
 }

@@ -18,16 +18,10 @@ fn at(path: impl AsRef<Path>) -> impl Fn(io::Error) -> String {
 pub(crate) fn write(arguments: &Arguments) -> Outcome {
     let path = arguments.word(0, "FILE")?;
     let every = arguments.seconds("every", 1)?;
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(at(path))?;
+    let mut file = OpenOptions::new().append(true).create(true).open(path).map_err(at(path))?;
     let name = system::hostname()?;
     for count in 1u64.. {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let line = format!("line {count} of {name} at {now}\n");
         file.write_all(line.as_bytes()).map_err(at(path))?;
         print(&format!("wrote {line}"))?;

@@ -33,18 +33,12 @@ pub(crate) fn serve(arguments: &Arguments, unhealthy: Option<Duration>) -> Outco
     let port = arguments.number("port", 8080u16)?;
     let dir = PathBuf::from(arguments.option("dir").unwrap_or("/srv"));
     let unhealthy = unhealthy.and_then(|after| Instant::now().checked_add(after));
-    let site = Arc::new(Site {
-        dir,
-        hostname: system::hostname()?,
-        unhealthy,
-    });
+    let site = Arc::new(Site { dir, hostname: system::hostname()?, unhealthy });
     // Both families by one socket; a pod without IPv6 has only the other.
     let listener =
         TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).or_else(|_| TcpListener::bind(("0.0.0.0", port)));
     let listener = listener.map_err(|error| format!("port {port}: {error}"))?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| format!("port {port}: {error}"))?;
+    let address = listener.local_addr().map_err(|error| format!("port {port}: {error}"))?;
     print(&format!("listening on port {}\n", address.port()))?;
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
@@ -112,10 +106,7 @@ impl Site {
 
     fn file(&self, path: &str) -> Answer {
         let inside = Path::new(path.trim_start_matches('/'));
-        if inside
-            .components()
-            .any(|part| !matches!(part, Component::Normal(_)))
-        {
+        if inside.components().any(|part| !matches!(part, Component::Normal(_))) {
             return Answer::text("400 Bad Request", "no such path\n");
         }
         let mut file = self.dir.join(inside);
@@ -123,11 +114,7 @@ impl Site {
             file.push("index.html");
         }
         match fs::read(&file) {
-            Ok(body) => Answer {
-                status: "200 OK",
-                kind: kind_of(&file),
-                body,
-            },
+            Ok(body) => Answer { status: "200 OK", kind: kind_of(&file), body },
             Err(_) if path == "/" => Answer::text("200 OK", &format!("Hello from {}\n", self.hostname)),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Answer::text("403 Forbidden", "forbidden\n")
@@ -139,11 +126,7 @@ impl Site {
 
 impl Answer {
     fn text(status: &'static str, body: &str) -> Self {
-        Answer {
-            status,
-            kind: "text/plain; charset=utf-8",
-            body: body.into(),
-        }
+        Answer { status, kind: "text/plain; charset=utf-8", body: body.into() }
     }
 }
 

@@ -50,9 +50,5 @@ pub(crate) fn id() -> Outcome {
         groups.push(group.to_string());
     }
     let (user, group) = (unistd::geteuid(), unistd::getegid());
-    print(&format!(
-        "uid={user} gid={group} groups={} pid={}\n",
-        groups.join(","),
-        std::process::id()
-    ))
+    print(&format!("uid={user} gid={group} groups={} pid={}\n", groups.join(","), std::process::id()))
 }

@@ -7,10 +7,7 @@ use crate::arguments::{self, Arguments};
 use crate::{Outcome, print};
 
 /// Lets time pass.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "here the passing of time is what was asked for"
-)]
+#[expect(clippy::disallowed_methods, reason = "here the passing of time is what was asked for")]
 pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }

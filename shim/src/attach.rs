@@ -49,12 +49,7 @@ pub(crate) struct Sink {
 impl Sink {
     pub(crate) fn new(fd: OwnedFd) -> nix::Result<Self> {
         set_nonblocking(&fd)?;
-        Ok(Sink {
-            fd,
-            waiting: VecDeque::new(),
-            skipping: false,
-            ending: false,
-        })
+        Ok(Sink { fd, waiting: VecDeque::new(), skipping: false, ending: false })
     }
 
     pub(crate) fn fd(&self) -> &OwnedFd {
@@ -118,11 +113,7 @@ pub(crate) struct Input {
 impl Input {
     pub(crate) fn new(fd: OwnedFd) -> nix::Result<Self> {
         set_nonblocking(&fd)?;
-        Ok(Input {
-            fd,
-            waiting: Vec::new(),
-            ending: false,
-        })
+        Ok(Input { fd, waiting: Vec::new(), ending: false })
     }
 
     pub(crate) fn fd(&self) -> &OwnedFd {

@@ -51,21 +51,12 @@ impl Connection {
     pub(crate) fn admit(socket: UnixStream) -> Option<Self> {
         let peer = getsockopt(&socket, PeerCredentials).ok()?;
         if peer.uid() != 0 && Uid::from_raw(peer.uid()) != Uid::effective() {
-            crate::note(format_args!(
-                "connection of user {} (process {}) refused",
-                peer.uid(),
-                peer.pid()
-            ));
+            crate::note(format_args!("connection of user {} (process {}) refused", peer.uid(), peer.pid()));
             return None;
         }
         socket.set_nonblocking(true).ok()?;
         let (reader, writer) = (FrameReader::default(), FrameWriter::default());
-        Some(Connection {
-            socket,
-            reader,
-            writer,
-            phase: Phase::Idle,
-        })
+        Some(Connection { socket, reader, writer, phase: Phase::Idle })
     }
 
     pub(crate) fn socket(&self) -> &UnixStream {

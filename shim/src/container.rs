@@ -152,12 +152,7 @@ impl Container {
             exit: self.exit().cloned(),
             created_at_ns: self.created_at_ns,
             started_at_ns: self.started_at_ns,
-            execs: self
-                .execs
-                .iter()
-                .filter(|exec| exec.pid != 0)
-                .map(listed)
-                .collect(),
+            execs: self.execs.iter().filter(|exec| exec.pid != 0).map(listed).collect(),
         })
     }
 
@@ -186,11 +181,7 @@ impl Container {
                 let bytes = &buffer[..count];
                 // First the clients: a person waits there.
                 for client in &mut self.attachments {
-                    let sink = if origin == Origin::Stdout {
-                        &mut client.stdout
-                    } else {
-                        &mut client.stderr
-                    };
+                    let sink = if origin == Origin::Stdout { &mut client.stdout } else { &mut client.stderr };
                     if sink.as_mut().is_some_and(|sink| !sink.push(bytes)) {
                         *sink = None;
                     }
@@ -203,11 +194,7 @@ impl Container {
                 self.streams.remove(index);
                 self.log.end(origin, out);
                 for client in &mut self.attachments {
-                    let sink = if origin == Origin::Stdout {
-                        &mut client.stdout
-                    } else {
-                        &mut client.stderr
-                    };
+                    let sink = if origin == Origin::Stdout { &mut client.stdout } else { &mut client.stderr };
                     if sink.as_mut().is_some_and(|sink| !sink.end()) {
                         *sink = None;
                     }

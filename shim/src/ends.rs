@@ -34,11 +34,7 @@ impl Shim {
             Errand::Start(container) => self.started(container, &outcome),
             Errand::Exec(container, id) => {
                 let terminal = |(part, fd)| (part == Part::Terminal).then_some(fd);
-                passed.extend(
-                    std::mem::take(&mut outcome.parts)
-                        .into_iter()
-                        .filter_map(terminal),
-                );
+                passed.extend(std::mem::take(&mut outcome.parts).into_iter().filter_map(terminal));
                 self.exec_started(container, &id, &outcome);
             }
             Errand::Change(container) => self.free(container),
@@ -78,10 +74,7 @@ impl Shim {
         container.shares_pid = outcome.shares_pid;
         container.created_at_ns = timestamp::now_ns();
         if let Err(errno) = container.adopt(std::mem::take(&mut outcome.parts)) {
-            crate::note(format_args!(
-                "container {}: output cannot be read: {errno}",
-                container.id
-            ));
+            crate::note(format_args!("container {}: output cannot be read: {errno}", container.id));
         }
     }
 
@@ -151,11 +144,8 @@ impl Shim {
             WaitStatus::Signaled(_, signal, _) => 128 + signal as i32,
             _ => return,
         };
-        if let Some(worker) = self
-            .workers
-            .iter()
-            .find(|(_, it)| it.worker.pid() == pid.as_raw())
-            .map(|(key, _)| *key)
+        if let Some(worker) =
+            self.workers.iter().find(|(_, it)| it.worker.pid() == pid.as_raw()).map(|(key, _)| *key)
         {
             // It has ended without an outcome; its socket may be held open by what it started.
             self.settle(worker, Outcome::failed("the worker for this request died"));
@@ -175,10 +165,7 @@ impl Shim {
                 self.begin_autopsy(key);
                 return;
             }
-            let running = container
-                .execs
-                .iter()
-                .find(|exec| exec.pid == pid.as_raw() && exec.exit.is_none());
+            let running = container.execs.iter().find(|exec| exec.pid == pid.as_raw() && exec.exit.is_none());
             if let Some(exec) = running {
                 exit.exec_id.clone_from(&exec.id);
                 container.end_exec(&exit);
@@ -209,10 +196,7 @@ impl Shim {
             return;
         };
         if let Some(error) = &outcome.response.error {
-            crate::note(format_args!(
-                "after the end of container {}: {}",
-                container.id, error.message
-            ));
+            crate::note(format_args!("after the end of container {}: {}", container.id, error.message));
         }
         let State::Ending(exit) = &mut container.state else {
             return;

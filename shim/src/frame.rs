@@ -44,10 +44,7 @@ pub struct Frame {
 impl Frame {
     /// A frame of `message` with `descriptors`.
     pub fn new(message: &impl prost::Message, descriptors: Vec<OwnedFd>) -> Self {
-        Frame {
-            body: message.encode_to_vec(),
-            descriptors,
-        }
+        Frame { body: message.encode_to_vec(), descriptors }
     }
 }
 
@@ -92,11 +89,7 @@ impl FrameReader {
 
     fn length(&self) -> Result<usize, FrameError> {
         let length = u32::from_le_bytes(self.header) as usize;
-        if length > MAX_FRAME {
-            Err(FrameError::TooLong(length))
-        } else {
-            Ok(length)
-        }
+        if length > MAX_FRAME { Err(FrameError::TooLong(length)) } else { Ok(length) }
     }
 
     /// One recvmsg into what is missing of the header or of the body.
@@ -118,9 +111,7 @@ impl FrameReader {
         for part in message.cmsgs().map_err(FrameError::Socket)? {
             if let ControlMessageOwned::ScmRights(descriptors) = part {
                 // SAFETY: the kernel has just installed these descriptors for us; nobody else owns them.
-                let owned = descriptors
-                    .into_iter()
-                    .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+                let owned = descriptors.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
                 self.frame.descriptors.extend(owned);
             }
         }
@@ -181,17 +172,10 @@ impl FrameWriter {
 /// Sends what is left of `frame` after `sent` bytes; descriptors go with its first byte.
 fn send_part(socket: BorrowedFd<'_>, frame: &Frame, sent: usize) -> nix::Result<usize> {
     let header = (frame.body.len() as u32).to_le_bytes();
-    let iov = [
-        IoSlice::new(&header[sent.min(4)..]),
-        IoSlice::new(&frame.body[sent.saturating_sub(4)..]),
-    ];
+    let iov = [IoSlice::new(&header[sent.min(4)..]), IoSlice::new(&frame.body[sent.saturating_sub(4)..])];
     let descriptors: Vec<RawFd> = frame.descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&descriptors)];
-    let control = if sent == 0 && !descriptors.is_empty() {
-        &rights[..]
-    } else {
-        &[]
-    };
+    let control = if sent == 0 && !descriptors.is_empty() { &rights[..] } else { &[] };
     sendmsg::<()>(socket.as_raw_fd(), &iov, control, MsgFlags::MSG_NOSIGNAL, None)
 }
 
@@ -216,14 +200,8 @@ mod tests {
         let body: Vec<u8> = (0..1_500_000u32).map(|n| n as u8).collect();
         let mut writer = FrameWriter::default();
         let (left, right) = UnixStream::pair().unwrap();
-        writer.push(Frame {
-            body: body.clone(),
-            descriptors: vec![left.into()],
-        });
-        writer.push(Frame {
-            body: Vec::new(),
-            descriptors: Vec::new(),
-        });
+        writer.push(Frame { body: body.clone(), descriptors: vec![left.into()] });
+        writer.push(Frame { body: Vec::new(), descriptors: Vec::new() });
         let mut reader = FrameReader::default();
         let first = loop {
             writer.flush(a.as_fd()).unwrap();
@@ -235,9 +213,7 @@ mod tests {
         assert_eq!(first.descriptors.len(), 1);
         drop(first);
         writer.flush(a.as_fd()).unwrap();
-        let Progress::Frame(second) = reader.read(b.as_fd()).unwrap() else {
-            panic!("second frame")
-        };
+        let Progress::Frame(second) = reader.read(b.as_fd()).unwrap() else { panic!("second frame") };
         assert!(second.body.is_empty() && second.descriptors.is_empty());
         drop((a, right));
         assert!(matches!(reader.read(b.as_fd()).unwrap(), Progress::Closed));
@@ -247,10 +223,7 @@ mod tests {
     fn a_header_that_claims_too_much_is_refused_before_memory_is_taken() {
         let (mut a, b) = pair();
         a.write_all(&u32::MAX.to_le_bytes()).unwrap();
-        assert!(matches!(
-            FrameReader::default().read(b.as_fd()),
-            Err(FrameError::TooLong(_))
-        ));
+        assert!(matches!(FrameReader::default().read(b.as_fd()), Err(FrameError::TooLong(_))));
     }
 
     #[test]
@@ -258,9 +231,6 @@ mod tests {
         let (mut a, b) = pair();
         a.write_all(&[9, 0, 0, 0, 1]).unwrap();
         drop(a);
-        assert!(matches!(
-            FrameReader::default().read(b.as_fd()),
-            Err(FrameError::Truncated)
-        ));
+        assert!(matches!(FrameReader::default().read(b.as_fd()), Err(FrameError::Truncated)));
     }
 }

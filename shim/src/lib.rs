@@ -28,9 +28,7 @@ pub use start::{StartError, run};
 
 /// An error with what caused it, in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    error
-        .source()
-        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// A line in `shim.log`. There is nobody to tell when that fails.

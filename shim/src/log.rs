@@ -63,19 +63,11 @@ impl Log {
         if self.path.as_os_str().is_empty() {
             return Ok(());
         }
-        let failed = |source| LogError {
-            path: self.path.clone(),
-            source,
-        };
+        let failed = |source| LogError { path: self.path.clone(), source };
         // Non-blocking, for a FIFO put in the log's place must not stop the pod.
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
         let mut options = OpenOptions::new();
-        let file = options
-            .append(true)
-            .create(true)
-            .mode(0o640)
-            .custom_flags(flags)
-            .open(&self.path);
+        let file = options.append(true).create(true).mode(0o640).custom_flags(flags).open(&self.path);
         let file = file.map_err(failed)?;
         self.size = file.metadata().map_err(failed)?.len();
         self.file = Some(file);
@@ -136,10 +128,8 @@ impl Log {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => {
                     let reason = result.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into());
-                    let whole = lines[..written]
-                        .iter()
-                        .rposition(|byte| *byte == b'\n')
-                        .map_or(0, |at| at + 1);
+                    let whole =
+                        lines[..written].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
                     if whole < written {
                         // A torn line would swallow the next entry. Where it cannot be cut off (not a
                         // regular file) readers see one bad line.
@@ -164,10 +154,7 @@ impl Log {
 
     fn lost(&mut self, bytes: u64, reason: &io::Error) {
         if self.dropped == 0 {
-            crate::note(format_args!(
-                "log {}: output is dropped: {reason}",
-                self.path.display()
-            ));
+            crate::note(format_args!("log {}: output is dropped: {reason}", self.path.display()));
         }
         self.dropped += bytes;
     }
@@ -184,11 +171,7 @@ impl<'a> Batch<'a> {
     fn new(origin: Origin, out: &'a mut Scratch) -> Self {
         let mut prefix = [b' '; timestamp::LENGTH + 10];
         prefix[..timestamp::LENGTH].copy_from_slice(&timestamp::format(timestamp::now_ns()));
-        let name = if origin == Origin::Stdout {
-            b" stdout "
-        } else {
-            b" stderr "
-        };
+        let name = if origin == Origin::Stdout { b" stdout " } else { b" stderr " };
         prefix[timestamp::LENGTH..][..8].copy_from_slice(name);
         Batch { prefix, out, used: 0 }
     }
@@ -225,9 +208,7 @@ mod tests {
     /// The entries of a log without their times.
     fn entries(path: &Path) -> Vec<String> {
         let text = std::fs::read_to_string(path).unwrap();
-        text.lines()
-            .map(|line| line[timestamp::LENGTH + 1..].to_owned())
-            .collect()
+        text.lines().map(|line| line[timestamp::LENGTH + 1..].to_owned()).collect()
     }
 
     fn logged(chunks: &[&[u8]]) -> Vec<String> {

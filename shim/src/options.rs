@@ -61,11 +61,7 @@ impl Options {
         while let Some(arg) = args.next() {
             let name = arg.to_str().unwrap_or_default().to_owned();
             let mut value = || args.next().ok_or_else(|| OptionsError::NoValue(name.clone()));
-            let text = |value: OsString| {
-                value
-                    .into_string()
-                    .map_err(|_| OptionsError::NotText(name.clone()))
-            };
+            let text = |value: OsString| value.into_string().map_err(|_| OptionsError::NotText(name.clone()));
             match name.as_str() {
                 "--id" => options.id = text(value()?)?,
                 "--dir" => options.dir = value()?.into(),

@@ -27,10 +27,7 @@ type Answer = Result<Reply, Error>;
 const DONE: Answer = Ok(Reply::Now(response::Kind::Empty(Empty {})));
 
 fn refuse(code: Code, message: impl Into<String>) -> Error {
-    Error {
-        code: code.into(),
-        message: message.into(),
-    }
+    Error { code: code.into(), message: message.into() }
 }
 
 impl Shim {
@@ -47,14 +44,8 @@ impl Shim {
                 connection.phase = Phase::Waiting(kind, descriptors);
                 return;
             }
-            Ok(Reply::Now(kind)) => Response {
-                error: None,
-                kind: Some(kind),
-            },
-            Err(error) => Response {
-                error: Some(error),
-                kind: None,
-            },
+            Ok(Reply::Now(kind)) => Response { error: None, kind: Some(kind) },
+            Err(error) => Response { error: Some(error), kind: None },
         };
         self.answer(client, &response, Vec::new());
     }
@@ -86,25 +77,16 @@ impl Shim {
 
     fn pong(&self) -> Pong {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Pong {
-            version,
-            pid: std::process::id(),
-            pod_init_pid: self.pod_init.unsigned_abs(),
-        }
+        Pong { version, pid: std::process::id(), pod_init_pid: self.pod_init.unsigned_abs() }
     }
 
     fn list(&self) -> ListReply {
-        ListReply {
-            containers: self.containers.values().filter_map(Container::listed).collect(),
-        }
+        ListReply { containers: self.containers.values().filter_map(Container::listed).collect() }
     }
 
     /// The container `id`; one that is being made is not there yet.
     fn find(&mut self, id: &str) -> Result<(Key, &mut Container), Error> {
-        let found = self
-            .containers
-            .iter_mut()
-            .find(|(_, container)| container.id == id);
+        let found = self.containers.iter_mut().find(|(_, container)| container.id == id);
         match found {
             Some((key, container)) if !matches!(container.state, State::Creating) => Ok((*key, container)),
             _ => Err(refuse(Code::NotFound, format!("container {id:?} does not exist"))),
@@ -115,10 +97,7 @@ impl Shim {
     fn find_alive(&mut self, id: &str) -> Result<(Key, &mut Container), Error> {
         match self.find(id)? {
             (key, container) if container.is_alive() => Ok((key, container)),
-            _ => Err(refuse(
-                Code::FailedPrecondition,
-                format!("container {id:?} has stopped"),
-            )),
+            _ => Err(refuse(Code::FailedPrecondition, format!("container {id:?} has stopped"))),
         }
     }
 
@@ -131,9 +110,7 @@ impl Shim {
         let container =
             Container::new(request).map_err(|error| refuse(Code::Internal, crate::chain(&error)))?;
         let key = self.key();
-        self.employ(Some(client), Errand::Create(key), &[], |jobs| {
-            jobs.framed(|jobs| jobs.create(request))
-        })?;
+        self.employ(Some(client), Errand::Create(key), &[], |jobs| jobs.framed(|jobs| jobs.create(request)))?;
         self.containers.insert(key, container);
         Ok(Reply::Worker)
     }
@@ -145,15 +122,11 @@ impl Shim {
             return Ok(Reply::Later);
         }
         if !matches!(container.state, State::Created) {
-            return Err(refuse(
-                Code::FailedPrecondition,
-                format!("container {id:?} was started before"),
-            ));
+            return Err(refuse(Code::FailedPrecondition, format!("container {id:?} was started before")));
         }
         container.busy = true;
-        let employed = self.employ(Some(client), Errand::Start(key), &[], |jobs| {
-            jobs.framed(|jobs| jobs.start(id))
-        });
+        let employed =
+            self.employ(Some(client), Errand::Start(key), &[], |jobs| jobs.framed(|jobs| jobs.start(id)));
         self.unless_employed(key, employed)
     }
 
@@ -173,23 +146,15 @@ impl Shim {
         let (_, container) = self.find_alive(id)?;
         if request.all {
             if signal != libc::SIGKILL {
-                return Err(refuse(
-                    Code::InvalidArgument,
-                    "only SIGKILL can be sent to all processes",
-                ));
+                return Err(refuse(Code::InvalidArgument, "only SIGKILL can be sent to all processes"));
             }
-            self.employ(Some(client), Errand::Read, &[], |jobs| {
-                jobs.framed(|jobs| jobs.kill_all(id))
-            })?;
+            self.employ(Some(client), Errand::Read, &[], |jobs| jobs.framed(|jobs| jobs.kill_all(id)))?;
             return Ok(Reply::Worker);
         }
         let pid = if request.exec_id.is_empty() {
             container.pid
         } else {
-            let exec = container
-                .execs
-                .iter()
-                .find(|exec| exec.id == request.exec_id && exec.exit.is_none());
+            let exec = container.execs.iter().find(|exec| exec.id == request.exec_id && exec.exit.is_none());
             exec.map(|exec| exec.pid)
                 .filter(|pid| *pid > 0)
                 .ok_or_else(|| refuse(Code::NotFound, format!("exec {:?} does not run", request.exec_id)))?
@@ -198,14 +163,8 @@ impl Shim {
         // SAFETY: kill(2) has no preconditions.
         match Errno::result(unsafe { libc::kill(pid, signal) }) {
             Ok(_) => DONE,
-            Err(Errno::EINVAL) => Err(refuse(
-                Code::InvalidArgument,
-                format!("there is no signal {signal}"),
-            )),
-            Err(errno) => Err(refuse(
-                Code::Internal,
-                format!("signal {signal} to process {pid}: {errno}"),
-            )),
+            Err(Errno::EINVAL) => Err(refuse(Code::InvalidArgument, format!("there is no signal {signal}"))),
+            Err(errno) => Err(refuse(Code::Internal, format!("signal {signal} to process {pid}: {errno}"))),
         }
     }
 
@@ -217,17 +176,10 @@ impl Shim {
         }
         let (key, container) = self.find_alive(&request.container_id)?;
         if container.execs.iter().any(|exec| exec.id == request.exec_id) {
-            return Err(refuse(
-                Code::AlreadyExists,
-                format!("exec {:?} exists", request.exec_id),
-            ));
+            return Err(refuse(Code::AlreadyExists, format!("exec {:?} exists", request.exec_id)));
         }
         let id = request.exec_id.clone();
-        container.execs.push(container::Exec {
-            id: id.clone(),
-            pid: 0,
-            exit: None,
-        });
+        container.execs.push(container::Exec { id: id.clone(), pid: 0, exit: None });
         let keep: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
         let descriptors = std::mem::take(descriptors);
         let errand = Errand::Exec(key, id.clone());
@@ -251,27 +203,16 @@ impl Shim {
         };
         let clamp = |size: u32| u16::try_from(size).unwrap_or(u16::MAX);
         let (ws_row, ws_col) = (clamp(request.rows), clamp(request.columns));
-        let size = libc::winsize {
-            ws_row,
-            ws_col,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
+        let size = libc::winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
         // SAFETY: TIOCSWINSZ reads a winsize (TIOCGWINSZ(2const)).
         match Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &size) }) {
             Ok(_) => DONE,
-            Err(errno) => Err(refuse(
-                Code::Internal,
-                format!("set the terminal's size: {errno}"),
-            )),
+            Err(errno) => Err(refuse(Code::Internal, format!("set the terminal's size: {errno}"))),
         }
     }
 
     fn attach(&mut self, request: &Attach, descriptors: Vec<OwnedFd>) -> Answer {
-        check_descriptors(
-            &[request.has_stdin, request.has_stdout, request.has_stderr],
-            &descriptors,
-        )?;
+        check_descriptors(&[request.has_stdin, request.has_stdout, request.has_stderr], &descriptors)?;
         let (_, container) = self.find_alive(&request.container_id)?;
         if request.has_stdin && container.input.is_none() {
             let message = format!("stdin of container {:?} is not open", container.id);
@@ -284,21 +225,11 @@ impl Shim {
         if let Some(stdin) = &stdin {
             crate::attach::set_nonblocking(stdin).map_err(failed)?;
         }
-        let stdout = next(request.has_stdout)
-            .map(Sink::new)
-            .transpose()
-            .map_err(failed)?;
-        let stderr = next(request.has_stderr)
-            .map(Sink::new)
-            .transpose()
-            .map_err(failed)?;
+        let stdout = next(request.has_stdout).map(Sink::new).transpose().map_err(failed)?;
+        let stderr = next(request.has_stderr).map(Sink::new).transpose().map_err(failed)?;
         // A terminal has one output; a stderr of the client's would stay silent for ever.
         let stderr = stderr.filter(|_| container.terminal.is_none());
-        container.attachments.push(Attachment {
-            stdin,
-            stdout,
-            stderr,
-        });
+        container.attachments.push(Attachment { stdin, stdout, stderr });
         container.sweep_attachments();
         DONE
     }
@@ -321,25 +252,15 @@ impl Shim {
         }
         let all = ids.is_empty();
         if all {
-            ids.extend(
-                self.containers
-                    .values()
-                    .filter(|it| it.is_alive())
-                    .map(|it| it.id.clone()),
-            );
+            ids.extend(self.containers.values().filter(|it| it.is_alive()).map(|it| it.id.clone()));
         }
-        self.employ(Some(client), Errand::Read, &[], |jobs| {
-            jobs.framed(|jobs| jobs.stats(&ids, all))
-        })?;
+        self.employ(Some(client), Errand::Read, &[], |jobs| jobs.framed(|jobs| jobs.stats(&ids, all)))?;
         Ok(Reply::Worker)
     }
 
     fn reopen_log(&mut self, request: &ReopenLog) -> Answer {
         let (_, container) = self.find(&request.container_id)?;
-        container
-            .log
-            .reopen()
-            .map_err(|error| refuse(Code::Internal, crate::chain(&error)))?;
+        container.log.reopen().map_err(|error| refuse(Code::Internal, crate::chain(&error)))?;
         DONE
     }
 
@@ -357,24 +278,20 @@ impl Shim {
             return Ok(Reply::Later);
         }
         container.busy = true;
-        let employed = self.employ(Some(client), Errand::Delete(key), &[], |jobs| {
-            jobs.framed(|jobs| jobs.delete(id))
-        });
+        let employed =
+            self.employ(Some(client), Errand::Delete(key), &[], |jobs| jobs.framed(|jobs| jobs.delete(id)));
         self.unless_employed(key, employed)
     }
 
     fn await_exit(&mut self, request: &Wait) -> Answer {
         let (_, container) = self.find(&request.container_id)?;
         if request.exec_id.is_empty() {
-            return Ok(container.exit().map_or(Reply::Later, |exit| {
-                Reply::Now(response::Kind::Exit(exit.clone()))
-            }));
+            return Ok(container
+                .exit()
+                .map_or(Reply::Later, |exit| Reply::Now(response::Kind::Exit(exit.clone()))));
         }
         let Some(index) = container.execs.iter().position(|exec| exec.id == request.exec_id) else {
-            return Err(refuse(
-                Code::NotFound,
-                format!("exec {:?} does not exist", request.exec_id),
-            ));
+            return Err(refuse(Code::NotFound, format!("exec {:?} does not exist", request.exec_id)));
         };
         Ok(match container.execs[index].exit.take() {
             Some(exit) => {
@@ -389,26 +306,17 @@ impl Shim {
         let stopped = |container: &Container| container.exit().is_some() && !container.busy;
         if !self.containers.values().all(stopped) {
             if !force {
-                return Err(refuse(
-                    Code::FailedPrecondition,
-                    "a container of the pod still runs",
-                ));
+                return Err(refuse(Code::FailedPrecondition, "a container of the pod still runs"));
             }
             for container in self.containers.values().filter(|container| container.is_alive()) {
                 kill(container.pid);
             }
-            for running in self
-                .workers
-                .values()
-                .filter(|it| matches!(it.errand, Errand::Create(_)))
-            {
+            for running in self.workers.values().filter(|it| matches!(it.errand, Errand::Create(_))) {
                 kill(running.worker.pid());
             }
             return Ok(Reply::Later);
         }
-        self.employ(Some(client), Errand::Clear, &[], |jobs| {
-            jobs.framed(|jobs| jobs.delete_all())
-        })?;
+        self.employ(Some(client), Errand::Clear, &[], |jobs| jobs.framed(|jobs| jobs.delete_all()))?;
         Ok(Reply::Worker)
     }
 }
@@ -422,10 +330,7 @@ fn kill(pid: i32) {
 fn check_id(id: &str) -> Result<(), Error> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if id.is_empty() || id.len() > 200 || id.starts_with('.') || !id.chars().all(plain) {
-        return Err(refuse(
-            Code::InvalidArgument,
-            format!("{id:?} cannot be a container's id"),
-        ));
+        return Err(refuse(Code::InvalidArgument, format!("{id:?} cannot be a container's id")));
     }
     Ok(())
 }
@@ -433,10 +338,7 @@ fn check_id(id: &str) -> Result<(), Error> {
 fn check_descriptors(wanted: &[bool], given: &[OwnedFd]) -> Result<(), Error> {
     let wanted = wanted.iter().filter(|wanted| **wanted).count();
     if wanted != given.len() {
-        let message = format!(
-            "the request names {wanted} descriptors and brings {}",
-            given.len()
-        );
+        let message = format!("the request names {wanted} descriptors and brings {}", given.len());
         return Err(refuse(Code::InvalidArgument, message));
     }
     Ok(())

@@ -19,21 +19,15 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Reserves `length` bytes, a multiple of the page size; none is backed by memory yet.
     pub(crate) fn new(length: usize) -> io::Result<Self> {
-        let (read_write, private) = (
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-        );
+        let (read_write, private) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a fresh anonymous mapping overlaps nothing that exists.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), length, read_write, private, -1, 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Scratch {
-            start,
-            length,
-            used: 0,
-        })
+        Ok(Scratch { start, length, used: 0 })
     }
 
     /// Says that the first `bytes` were written to.
@@ -46,11 +40,7 @@ impl Scratch {
         if self.used > KEPT {
             // SAFETY: the range lies within our mapping, and its bytes are not needed between two uses.
             unsafe {
-                libc::madvise(
-                    self.start.as_ptr().add(KEPT).cast(),
-                    self.length - KEPT,
-                    libc::MADV_DONTNEED,
-                );
+                libc::madvise(self.start.as_ptr().add(KEPT).cast(), self.length - KEPT, libc::MADV_DONTNEED);
             }
             self.used = 0;
         }

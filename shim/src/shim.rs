@@ -138,18 +138,14 @@ impl Shim {
     fn wait(&mut self) -> Result<Vec<(Token, PollFlags)>, LoopError> {
         for timeout in [PollTimeout::ZERO, PollTimeout::NONE] {
             let watched = self.watched();
-            let mut polled: Vec<PollFd<'_>> = watched
-                .iter()
-                .map(|(_, fd, flags)| PollFd::new(*fd, *flags))
-                .collect();
+            let mut polled: Vec<PollFd<'_>> =
+                watched.iter().map(|(_, fd, flags)| PollFd::new(*fd, *flags)).collect();
             match poll(&mut polled, timeout) {
                 Err(Errno::EINTR) => return Ok(Vec::new()),
                 Err(errno) => return Err(LoopError::Poll(errno)),
                 Ok(_) => {}
             }
-            let flags = polled
-                .iter()
-                .map(|polled| polled.revents().unwrap_or(PollFlags::empty()));
+            let flags = polled.iter().map(|polled| polled.revents().unwrap_or(PollFlags::empty()));
             let ready = watched.iter().zip(flags).filter(|(_, flags)| !flags.is_empty());
             let ready: Vec<_> = ready.map(|((token, ..), flags)| (*token, flags)).collect();
             if !ready.is_empty() {
@@ -168,9 +164,7 @@ impl Shim {
         let when = |wanted, flag| if wanted { flag } else { hangup };
         let mut list = Vec::with_capacity(4 + self.connections.len() + 4 * self.containers.len());
         list.extend(
-            self.workers
-                .iter()
-                .map(|(key, it)| (Token::Worker(*key), it.worker.socket().as_fd(), input)),
+            self.workers.iter().map(|(key, it)| (Token::Worker(*key), it.worker.socket().as_fd(), input)),
         );
         list.push((Token::Signals, self.signals.as_fd(), input));
         for (key, container) in &self.containers {
@@ -184,11 +178,7 @@ impl Shim {
             let full = match &container.input {
                 // A terminal hangs up whenever nobody has it open; only a pipe without a reader is at its end.
                 Some(stdin) if stdin.is_waiting() || container.terminal.is_none() => {
-                    list.push((
-                        Token::Input(*key),
-                        stdin.fd().as_fd(),
-                        when(stdin.is_waiting(), output),
-                    ));
+                    list.push((Token::Input(*key), stdin.fd().as_fd(), when(stdin.is_waiting(), output)));
                     stdin.is_waiting()
                 }
                 _ => false,
@@ -336,23 +326,14 @@ impl Shim {
         let mut kept = vec![self.jobs.pid_namespace.as_raw_fd()];
         kept.extend_from_slice(keep);
         let jobs = &self.jobs;
-        let failed = |error| Error {
-            code: Code::Internal.into(),
-            message: format!("cannot start a worker: {error}"),
-        };
+        let failed =
+            |error| Error { code: Code::Internal.into(), message: format!("cannot start a worker: {error}") };
         let worker = Worker::spawn(&kept, || job(jobs)).map_err(failed)?;
         if let Some(connection) = client.and_then(|client| self.connections.get_mut(&client)) {
             connection.phase = Phase::Working;
         }
         let key = self.key();
-        self.workers.insert(
-            key,
-            Running {
-                worker,
-                errand,
-                client,
-            },
-        );
+        self.workers.insert(key, Running { worker, errand, client });
         Ok(())
     }
 

@@ -78,10 +78,8 @@ pub fn run(options: Options) -> Result<(), StartError> {
     nix::sys::prctl::set_child_subreaper(true).map_err(process("become a subreaper"))?;
     let oom_score_adj = protect();
 
-    chdir(&options.dir).map_err(|errno| StartError::File {
-        path: options.dir.clone(),
-        source: errno.into(),
-    })?;
+    chdir(&options.dir)
+        .map_err(|errno| StartError::File { path: options.dir.clone(), source: errno.into() })?;
     pod::enter(&options)?;
     let init = PodInit::start(options.share_pid)?;
     let exits = Exits::open(&options.dir)?;
@@ -123,34 +121,25 @@ fn protect() -> Option<String> {
     let path = "/proc/self/oom_score_adj";
     let before = fs::read_to_string(path).ok()?;
     // Needs CAP_SYS_RESOURCE; without it the shim is as exposed as whoever started it.
-    fs::write(path, OOM_SCORE_ADJ)
-        .ok()
-        .map(|()| before.trim().to_owned())
+    fs::write(path, OOM_SCORE_ADJ).ok().map(|()| before.trim().to_owned())
 }
 
 fn make_folder(path: &PathBuf) -> Result<(), StartError> {
     match fs::create_dir(path) {
-        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(StartError::File {
-            path: path.clone(),
-            source,
-        }),
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            Err(StartError::File { path: path.clone(), source })
+        }
         _ => Ok(()),
     }
 }
 
 fn write_file(path: &PathBuf, text: &str) -> Result<(), StartError> {
-    fs::write(path, text).map_err(|source| StartError::File {
-        path: path.clone(),
-        source,
-    })
+    fs::write(path, text).map_err(|source| StartError::File { path: path.clone(), source })
 }
 
 /// Binds `shim.sock` by its bare name, for the names of sockets are short (unix(7)) and the directory's is not.
 fn listen(options: &Options) -> Result<UnixListener, StartError> {
-    let failed = |source| StartError::File {
-        path: options.dir.join("shim.sock"),
-        source,
-    };
+    let failed = |source| StartError::File { path: options.dir.join("shim.sock"), source };
     let mask = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
     let bound = UnixListener::bind("shim.sock");
     nix::sys::stat::umask(mask);
@@ -163,20 +152,13 @@ fn listen(options: &Options) -> Result<UnixListener, StartError> {
 /// Says that all is up, and lets go of the standard streams of whoever started us.
 fn detach(options: &Options) -> Result<(), StartError> {
     let path = options.dir.join("shim.log");
-    let log = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(&path);
+    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
     let log = log.map_err(|source| StartError::File { path, source })?;
     let null = "/dev/null";
     let null = OpenOptions::new()
         .read(true)
         .open(null)
-        .map_err(|source| StartError::File {
-            path: null.into(),
-            source,
-        })?;
+        .map_err(|source| StartError::File { path: null.into(), source })?;
     // An engine that does not listen finds the socket all the same.
     let _ = writeln!(io::stdout(), "ready");
     for (from, to) in [(null.as_fd(), 0), (log.as_fd(), 1), (log.as_fd(), 2)] {

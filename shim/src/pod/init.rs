@@ -43,13 +43,8 @@ impl PodInit {
             Err(errno) => return Err(PodError::new("pod init: read its answer", errno)),
         }
         let path = format!("/proc/{pid}/ns/pid");
-        let namespace = File::open(&path)
-            .map_err(|source| PodError::new(path, source))?
-            .into();
-        Ok(PodInit {
-            pid: pid as i32,
-            namespace,
-        })
+        let namespace = File::open(&path).map_err(|source| PodError::new(path, source))?.into();
+        Ok(PodInit { pid: pid as i32, namespace })
     }
 
     /// Its id in the host's PID namespace.
@@ -79,11 +74,7 @@ fn be_init(parent: RawFd, answer: RawFd, visible: bool) -> ! {
     // copied stack.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        let mut gone = libc::pollfd {
-            fd: parent,
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let mut gone = libc::pollfd { fd: parent, events: libc::POLLIN, revents: 0 };
         if libc::poll(&mut gone, 1, 0) != 0 {
             libc::_exit(1); // the parent died before the line above
         }
@@ -118,11 +109,7 @@ fn be_init(parent: RawFd, answer: RawFd, visible: bool) -> ! {
 /// To be called in a process of its own, after a fork.
 unsafe fn leave_host() -> Result<(), i32> {
     let check = |result: libc::c_long| {
-        if result < 0 {
-            Err(nix::errno::Errno::last_raw())
-        } else {
-            Ok(())
-        }
+        if result < 0 { Err(nix::errno::Errno::last_raw()) } else { Ok(()) }
     };
     let (root, dot, tmpfs, proc) = (c"/".as_ptr(), c".".as_ptr(), c"tmpfs".as_ptr(), c"/proc".as_ptr());
     let none = std::ptr::null();
@@ -136,14 +123,7 @@ unsafe fn leave_host() -> Result<(), i32> {
         let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
         // Over /proc because it is always there; nothing sees it but this mount namespace.
         check(
-            libc::mount(
-                tmpfs,
-                proc,
-                tmpfs,
-                flags,
-                c"size=4k,nr_inodes=1,mode=555".as_ptr().cast(),
-            )
-            .into(),
+            libc::mount(tmpfs, proc, tmpfs, flags, c"size=4k,nr_inodes=1,mode=555".as_ptr().cast()).into(),
         )?;
         check(libc::chdir(proc).into())?;
         check(libc::syscall(libc::SYS_pivot_root, dot, dot))?;

@@ -16,9 +16,6 @@ pub struct PodError {
 
 impl PodError {
     pub(crate) fn new(step: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
-        PodError {
-            step: step.into(),
-            source: source.into(),
-        }
+        PodError { step: step.into(), source: source.into() }
     }
 }

@@ -32,10 +32,7 @@ pub(crate) fn enter(options: &Options) -> Result<(), PodError> {
         }
         sethostname(name).map_err(|errno| PodError::new(format!("host name {name}"), errno))?;
     }
-    options
-        .sysctls
-        .iter()
-        .try_for_each(|(key, value)| set_sysctl(options, key, value))
+    options.sysctls.iter().try_for_each(|(key, value)| set_sysctl(options, key, value))
 }
 
 /// Writes one sysctl, if it is one of a namespace that is the pod's own: any other would change the host.
@@ -65,9 +62,7 @@ fn set_sysctl(options: &Options, key: &str, value: &str) -> Result<(), PodError>
         Some(CloneFlags::CLONE_NEWIPC) if !options.host_ipc => {}
         Some(CloneFlags::CLONE_NEWUTS) if !options.host_uts => {}
         Some(_) => {
-            return Err(failed(refused(
-                "the pod is in the host's namespace of this setting",
-            )));
+            return Err(failed(refused("the pod is in the host's namespace of this setting")));
         }
         None => return Err(failed(refused("not a setting of a namespace"))),
     }
@@ -107,29 +102,14 @@ mod tests {
 
     #[test]
     fn settings_of_the_host_are_refused_before_they_are_touched() {
-        let own = Options {
-            netns: Some("/n".into()),
-            ..Options::default()
-        };
-        let host = Options {
-            host_ipc: true,
-            host_uts: true,
-            ..Options::default()
-        };
+        let own = Options { netns: Some("/n".into()), ..Options::default() };
+        let host = Options { host_ipc: true, host_uts: true, ..Options::default() };
         let cases = [
             (&own, "kernel.panic", "not a setting of a namespace"),
             (&own, "vm.swappiness", "not a setting of a namespace"),
             (&own, "net/../kernel/panic", "not the name of a setting"),
-            (
-                &host,
-                "net.core.somaxconn",
-                "the pod is in the host's namespace of this setting",
-            ),
-            (
-                &host,
-                "kernel.shmmax",
-                "the pod is in the host's namespace of this setting",
-            ),
+            (&host, "net.core.somaxconn", "the pod is in the host's namespace of this setting"),
+            (&host, "kernel.shmmax", "the pod is in the host's namespace of this setting"),
         ];
         for (options, key, reason) in cases {
             let error = set_sysctl(options, key, "1").err().map(|error| error.to_string());

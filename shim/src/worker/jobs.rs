@@ -73,9 +73,7 @@ pub(crate) struct Jobs {
 impl Jobs {
     /// Does a job, and puts its outcome, or why there is none, into a frame.
     pub(crate) fn framed(&self, job: impl FnOnce(&Self) -> Result<Outcome, Problem>) -> Frame {
-        job(self)
-            .unwrap_or_else(|problem| Outcome::refused(problem.code(), problem.to_string()))
-            .frame()
+        job(self).unwrap_or_else(|problem| Outcome::refused(problem.code(), problem.to_string())).frame()
     }
 
     fn load(&self, id: &str) -> Result<Container, Problem> {
@@ -90,16 +88,8 @@ impl Jobs {
         let spec = Spec::load(&config)
             .map_err(|error| Problem::Invalid(format!("{}: {error}", config.display())))?;
         let own_pids = makes_pid_namespace(&spec);
-        let terminal = spec
-            .process()
-            .as_ref()
-            .and_then(Process::terminal)
-            .unwrap_or(false);
-        let (stdio, mut parts) = if terminal {
-            (Stdio::Terminal, Vec::new())
-        } else {
-            pipes(request.stdin)?
-        };
+        let terminal = spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
+        let (stdio, mut parts) = if terminal { (Stdio::Terminal, Vec::new()) } else { pipes(request.stdin)? };
         let rootfs = rootfs::make(&request.rootfs)?;
         if own_pids {
             // For children only. Below the pod init's namespace, so that nothing outlives the shim.
@@ -137,15 +127,9 @@ impl Jobs {
             let mut next = |has: bool| if has { given.next() } else { None }.map_or_else(null, Ok);
             let stdin = next(request.has_stdin)?;
             let stdout = next(request.has_stdout)?;
-            Stdio::Fds {
-                stdin,
-                stdout,
-                stderr: next(request.has_stderr)?,
-            }
+            Stdio::Fds { stdin, stdout, stderr: next(request.has_stderr)? }
         };
-        let started = self
-            .load(&request.container_id)?
-            .exec(ExecRequest::new(&wanted, stdio))?;
+        let started = self.load(&request.container_id)?.exec(ExecRequest::new(&wanted, stdio))?;
         Ok(process(started))
     }
 
@@ -197,11 +181,7 @@ impl Jobs {
     /// the kernel killed for memory. A container that is half gone has nothing to kill and no count.
     pub(crate) fn autopsy(&self, id: &str, kill: bool) -> Result<Outcome, Problem> {
         let container = self.load(id)?;
-        let killed = if kill {
-            container.kill(libc::SIGKILL, true)
-        } else {
-            Ok(())
-        };
+        let killed = if kill { container.kill(libc::SIGKILL, true) } else { Ok(()) };
         let mut outcome = empty();
         outcome.oom_kills = container.oom_kills().unwrap_or(0);
         match killed {
@@ -240,10 +220,7 @@ impl Jobs {
 
 /// Whether the bundle asks for a PID namespace of the container's own.
 fn makes_pid_namespace(spec: &Spec) -> bool {
-    let namespaces = spec
-        .linux()
-        .as_ref()
-        .and_then(|linux| linux.namespaces().as_deref());
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref());
     let is_new = |namespace: &oci_spec::runtime::LinuxNamespace| {
         namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_none()
     };
@@ -253,9 +230,7 @@ fn makes_pid_namespace(spec: &Spec) -> bool {
 fn process(started: Started) -> Outcome {
     let pid = started.pid.unsigned_abs();
     let mut outcome = Outcome::new(response::Kind::Process(reeve_proto::shim::Process { pid }));
-    outcome
-        .parts
-        .extend(started.terminal.map(|terminal| (Part::Terminal, terminal)));
+    outcome.parts.extend(started.terminal.map(|terminal| (Part::Terminal, terminal)));
     outcome
 }
 
@@ -272,14 +247,7 @@ fn pipes(stdin: bool) -> Result<(Stdio, Parts), Problem> {
     } else {
         null()?
     };
-    Ok((
-        Stdio::Fds {
-            stdin,
-            stdout: stdout.1,
-            stderr: stderr.1,
-        },
-        parts,
-    ))
+    Ok((Stdio::Fds { stdin, stdout: stdout.1, stderr: stderr.1 }, parts))
 }
 
 fn null() -> Result<OwnedFd, Problem> {

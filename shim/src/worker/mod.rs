@@ -35,11 +35,7 @@ impl Worker {
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => work(parent, &theirs, keep, job),
-            pid => Ok(Worker {
-                pid,
-                socket: ours,
-                reader: FrameReader::default(),
-            }),
+            pid => Ok(Worker { pid, socket: ours, reader: FrameReader::default() }),
         }
     }
 

@@ -50,30 +50,14 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn new(kind: response::Kind) -> Self {
-        let response = Response {
-            error: None,
-            kind: Some(kind),
-        };
-        Outcome {
-            response,
-            parts: Vec::new(),
-            shares_pid: false,
-            oom_kills: 0,
-        }
+        let response = Response { error: None, kind: Some(kind) };
+        Outcome { response, parts: Vec::new(), shares_pid: false, oom_kills: 0 }
     }
 
     pub(crate) fn refused(code: Code, message: String) -> Self {
-        let error = Some(Error {
-            code: code.into(),
-            message,
-        });
+        let error = Some(Error { code: code.into(), message });
         let response = Response { error, kind: None };
-        Outcome {
-            response,
-            parts: Vec::new(),
-            shares_pid: false,
-            oom_kills: 0,
-        }
+        Outcome { response, parts: Vec::new(), shares_pid: false, oom_kills: 0 }
     }
 
     pub(crate) fn failed(message: &str) -> Self {
@@ -96,38 +80,18 @@ impl Outcome {
     pub(crate) fn frame(self) -> Frame {
         let (parts, descriptors) = self.parts.into_iter().map(|(part, fd)| (part as i32, fd)).unzip();
         let (response, oom_kills) = (Some(self.response), self.oom_kills);
-        Frame::new(
-            &Wire {
-                response,
-                parts,
-                shares_pid: self.shares_pid,
-                oom_kills,
-            },
-            descriptors,
-        )
+        Frame::new(&Wire { response, parts, shares_pid: self.shares_pid, oom_kills }, descriptors)
     }
 
     /// As the loop receives it.
     pub(crate) fn read(frame: Frame) -> Self {
-        let Ok(Wire {
-            response: Some(response),
-            parts,
-            shares_pid,
-            oom_kills,
-        }) = Wire::decode(frame.body.as_slice())
+        let Ok(Wire { response: Some(response), parts, shares_pid, oom_kills }) =
+            Wire::decode(frame.body.as_slice())
         else {
             return Outcome::failed("the worker for this request spoke nonsense");
         };
-        let parts = parts
-            .into_iter()
-            .filter_map(|part| Part::try_from(part).ok())
-            .zip(frame.descriptors)
-            .collect();
-        Outcome {
-            response,
-            parts,
-            shares_pid,
-            oom_kills,
-        }
+        let parts =
+            parts.into_iter().filter_map(|part| Part::try_from(part).ok()).zip(frame.descriptors).collect();
+        Outcome { response, parts, shares_pid, oom_kills }
     }
 }

@@ -11,11 +11,7 @@ use super::Problem;
 /// Makes the mount that `Create.rootfs` describes; None where it names none.
 pub(super) fn make(mounts: &[Mount]) -> Result<Option<OwnedFd>, Problem> {
     let [mount] = mounts else {
-        return if mounts.is_empty() {
-            Ok(None)
-        } else {
-            Err(invalid("more than one mount"))
-        };
+        return if mounts.is_empty() { Ok(None) } else { Err(invalid("more than one mount")) };
     };
     if !matches!(mount.target.as_str(), "" | "/") {
         return Err(invalid(&format!("target {:?} is not the root", mount.target)));

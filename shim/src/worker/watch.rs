@@ -18,18 +18,13 @@ pub(super) fn memory_of(pid: i32) -> Option<OwnedFd> {
             let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).ok()?;
             let control = File::open(dir.join("memory.oom_control")).ok()?;
             let line = format!("{} {}", event.as_raw_fd(), control.as_raw_fd());
-            let mut register = OpenOptions::new()
-                .write(true)
-                .open(dir.join("cgroup.event_control"))
-                .ok()?;
+            let mut register = OpenOptions::new().write(true).open(dir.join("cgroup.event_control")).ok()?;
             register.write_all(line.as_bytes()).ok()?;
             Some(event.into())
         }
         Cgroup::V2(dir) => {
             let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
-            watch
-                .add_watch(&dir.join("memory.events"), AddWatchFlags::IN_MODIFY)
-                .ok()?;
+            watch.add_watch(&dir.join("memory.events"), AddWatchFlags::IN_MODIFY).ok()?;
             Some(watch.into())
         }
     }
@@ -53,22 +48,14 @@ fn memory_cgroup(pid: i32) -> Option<Cgroup> {
     };
     let below = |mounted: (String, String), path: &str| {
         let (root, point) = mounted;
-        let inside = if root == "/" {
-            path
-        } else {
-            path.strip_prefix(&root)?
-        };
+        let inside = if root == "/" { path } else { path.strip_prefix(&root)? };
         Some(PathBuf::from(point).join(inside.trim_start_matches('/')))
     };
     if let Some(path) = path_for("memory") {
-        let mounted = mounts
-            .lines()
-            .find_map(|line| mount_point(line, "cgroup", Some("memory")))?;
+        let mounted = mounts.lines().find_map(|line| mount_point(line, "cgroup", Some("memory")))?;
         return below(mounted, path).map(Cgroup::V1);
     }
-    let mounted = mounts
-        .lines()
-        .find_map(|line| mount_point(line, "cgroup2", None))?;
+    let mounted = mounts.lines().find_map(|line| mount_point(line, "cgroup2", None))?;
     below(mounted, path_for("")?).map(Cgroup::V2)
 }
 

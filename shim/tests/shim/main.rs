@@ -1,0 +1,10 @@
+//! The real binary, driven over its socket as the engine does it. Needs root and `/bin/busybox` (static).
+
+mod attach;
+mod exec;
+mod hostile;
+mod lifecycle;
+mod logs;
+mod pod;
+mod processes;
+mod resources;
