@@ -4,6 +4,8 @@
 //! leads to another kernel and clones share theirs.
 
 use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,51 +20,54 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vm/build-kernel");
 pub(crate) fn find() -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("REEVE_VM_KERNEL").map(PathBuf::from) {
         ensure!(given.exists(), "REEVE_VM_KERNEL is {}, which does not exist", given.display());
-        return if given.extension().is_some_and(|end| end == "zst") { unpack(&given) } else { Ok(given) };
+        return if given.extension().is_some_and(|end| end == "zst") { unpacked(&given) } else { Ok(given) };
     }
     let mut digest = Sha256::new();
     for file in [CONFIG, SCRIPT] {
         digest.update(fs::read(file).context(file)?);
     }
-    let kernel = slot(digest)?.join("linux");
-    if !kernel.exists() {
+    cached(digest, |kernel| {
         eprintln!("reeve-vm: building the guest's kernel (once, some ten minutes): {}", kernel.display());
-        let status = Command::new(SCRIPT).arg(&kernel).status().context(SCRIPT)?;
+        // Our output is the command's.
+        let status = Command::new(SCRIPT).arg(kernel).stdout(io::stderr()).status().context(SCRIPT)?;
         ensure!(status.success(), "{SCRIPT} failed: {status}");
-    }
-    Ok(kernel)
+        Ok(())
+    })
 }
 
-/// Unpacks a kernel into the cache, under the digest of what is packed.
-fn unpack(packed: &Path) -> Result<PathBuf> {
+/// A packed kernel's contents, kept in the cache under the digest of what is packed.
+fn unpacked(packed: &Path) -> Result<PathBuf> {
     let bytes = fs::read(packed).with_context(|| packed.display().to_string())?;
     let mut digest = Sha256::new();
     digest.update(&bytes);
-    let directory = slot(digest)?;
-    let kernel = directory.join("linux");
-    if !kernel.exists() {
+    cached(digest, |kernel| {
         let whole = zstd::decode_all(&bytes[..]).with_context(|| packed.display().to_string())?;
-        let new = directory.join("linux.new");
+        let new = kernel.with_extension("new");
         fs::write(&new, whole).with_context(|| new.display().to_string())?;
-        fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        fs::rename(&new, &kernel).with_context(|| kernel.display().to_string())?;
-    }
-    Ok(kernel)
+        fs::set_permissions(&new, PermissionsExt::from_mode(0o755)).with_context(|| new.display().to_string())?;
+        fs::rename(&new, kernel).with_context(|| kernel.display().to_string())
+    })
 }
 
-/// The directory of the cache for a digest. Held under a lock until this process ends or boots, so that two tests at
-/// once do not both build.
-fn slot(digest: Sha256) -> Result<PathBuf> {
+/// The kernel of this digest, made if it is missing: under a lock, so that two runners do not both make it.
+fn cached(digest: Sha256, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/reeve"));
     let cache = std::env::var_os("REEVE_CACHE").map(PathBuf::from).or_else(home);
     let cache = cache.context("neither REEVE_CACHE nor HOME is set")?.join("vm");
     let name: String = digest.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    let directory = cache.join(name);
-    fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+    let kernel = cache.join(name).join("linux");
+    if kernel.exists() {
+        return Ok(kernel);
+    }
+    let directory = kernel.parent().unwrap_or(&cache);
+    fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     let path = directory.join("lock");
     let file = File::create(&path).with_context(|| path.display().to_string())?;
-    let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno);
-    // The lock goes with the descriptor, at the end of the process or at the guest's start.
-    std::mem::forget(lock.with_context(|| path.display().to_string())?);
-    Ok(directory)
+    let _lock = Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| errno)
+        .with_context(|| path.display().to_string())?;
+    if !kernel.exists() {
+        make(&kernel)?;
+    }
+    Ok(kernel)
 }

@@ -4,6 +4,7 @@
 //! ```text
 //! reeve-vm -t 60 -- sh -c 'cat /sys/fs/cgroup/cgroup.controllers'
 //! reeve-vm -c 2 --share "$PWD:/work:rw" -- make check
+//! CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUNNER='reeve-vm -c 2' cargo test -p reeve-runtime
 //! ```
 //!
 //! The guest sees the host's `/` read-only, under an overlay in memory; what it writes is gone with it, but for shares
