@@ -28,7 +28,7 @@ pub const NAMES: &[&str] = &[
     "container_exit.after_delete",
     "stop_container.after_signal",
     "stop_container.after_kill",
-    "update_container.after_outcome",
+    "update_container.after_intent",
     "update_container.after_deed",
     "remove_container.after_intent",
     "remove_container.after_delete",

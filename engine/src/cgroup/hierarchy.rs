@@ -142,7 +142,8 @@ fn kill_tree(dir: &Path) -> io::Result<usize> {
         // 0 stands for a process outside our PID namespace; kill(0) would be our own group.
         if pid > 0 {
             // It may have ended meanwhile.
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
     }
     Ok(met)

@@ -92,7 +92,13 @@ mod tests {
     fn paths_by_driver() {
         for (parent, default, systemd, dir, oci) in [
             ("", "/reeve", false, "reeve/s", "/reeve/s/c"),
-            ("/kubepods/burstable/podx", "/reeve", false, "kubepods/burstable/podx", "/kubepods/burstable/podx/c"),
+            (
+                "/kubepods/burstable/podx",
+                "/reeve",
+                false,
+                "kubepods/burstable/podx",
+                "/kubepods/burstable/podx/c",
+            ),
             ("", "reeve.slice", true, "reeve.slice", "reeve.slice:reeve:c"),
             (
                 "/kubepods.slice/kubepods-pod1.slice",
@@ -109,7 +115,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for (parent, systemd) in [("/", false), ("../x", false), ("/a/../b", false), ("kubepods", true), ("a--b.slice", true)]
+        for (parent, systemd) in
+            [("/", false), ("../x", false), ("/a/../b", false), ("kubepods", true), ("a--b.slice", true)]
         {
             assert!(CgroupPath::new(parent, "/reeve", "s", systemd).is_err(), "{parent}");
         }

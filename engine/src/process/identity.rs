@@ -73,7 +73,8 @@ impl Pidfd {
 
     /// Waits until it has ended, and reaps it if it is a child of ours.
     pub(crate) async fn ended(&self) -> io::Result<()> {
-        let ready = AsyncFd::with_interest(self.0.as_fd(), Interest::READABLE)?;
+        // SAFETY: the descriptor is ours, and stays open and the same for longer than `ready` lives.
+        let ready = unsafe { AsyncFd::register_with_interest(self.0.as_fd(), Interest::READABLE) }?;
         drop(ready.readable().await?);
         self.reap();
         Ok(())

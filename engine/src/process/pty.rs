@@ -21,12 +21,7 @@ nix::ioctl_write_ptr_bad!(
 
 /// Sets the size of a terminal.
 pub(crate) fn resize(master: &OwnedFd, size: TerminalSize) -> io::Result<()> {
-    let size = libc::winsize {
-        ws_row: size.rows,
-        ws_col: size.columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let size = libc::winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the descriptor is open as long as `master` is borrowed, and `size` is a whole winsize.
     unsafe { set_window_size(master.as_raw_fd(), &size) }?;
     Ok(())
@@ -41,7 +36,8 @@ impl Master {
     pub(crate) fn new(fd: Arc<OwnedFd>) -> io::Result<Self> {
         let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
         fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        Ok(Self(Arc::new(AsyncFd::new(fd)?)))
+        // SAFETY: the descriptor belongs to the Arc in it, so it stays open and the same as long as that is there.
+        Ok(Self(Arc::new(unsafe { AsyncFd::register(fd) }?)))
     }
 }
 
@@ -105,30 +101,15 @@ mod tests {
     async fn what_is_typed_arrives_with_the_size_set() {
         let pty = openpty(None, None).unwrap();
         let fd = Arc::new(pty.master);
-        resize(
-            &fd,
-            TerminalSize {
-                columns: 100,
-                rows: 40,
-            },
-        )
-        .unwrap();
+        resize(&fd, TerminalSize { columns: 100, rows: 40 }).unwrap();
         let mut master = Master::new(fd).unwrap();
         master.write_all(b"word\n").await.unwrap();
         let mut line = [0; 16];
         let count = nix::unistd::read(&pty.slave, &mut line).unwrap();
         assert_eq!(&line[..count], b"word\n");
-        let mut size = libc::winsize {
-            ws_row: 0,
-            ws_col: 0,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
+        let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
         // SAFETY: TIOCGWINSZ fills the winsize that it is given.
-        assert_eq!(
-            unsafe { libc::ioctl(pty.slave.as_raw_fd(), libc::TIOCGWINSZ, &mut size) },
-            0
-        );
+        assert_eq!(unsafe { libc::ioctl(pty.slave.as_raw_fd(), libc::TIOCGWINSZ, &mut size) }, 0);
         assert_eq!((size.ws_col, size.ws_row), (100, 40));
     }
 }

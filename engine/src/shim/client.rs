@@ -95,10 +95,7 @@ impl Client {
     }
 
     pub(crate) async fn ping(&self) -> Result<wire::Pong> {
-        match self
-            .call("ping", request::Kind::Ping(wire::Ping {}), QUICK)
-            .await?
-        {
+        match self.call("ping", request::Kind::Ping(wire::Ping {}), QUICK).await? {
             response::Kind::Pong(pong) => Ok(pong),
             _ => Err(self.unexpected("ping")),
         }
@@ -113,9 +110,7 @@ impl Client {
     }
 
     pub(crate) async fn start(&self, container: &str) -> Result<()> {
-        let start = wire::Start {
-            container_id: container.to_owned(),
-        };
+        let start = wire::Start { container_id: container.to_owned() };
         self.empty("start", request::Kind::Start(start), SLOW).await
     }
 
@@ -132,9 +127,7 @@ impl Client {
 
     /// Runs a process; gives the terminal's master where it has a terminal.
     pub(crate) async fn exec(&self, exec: wire::Exec, fds: &[OwnedFd]) -> Result<Option<OwnedFd>> {
-        let (answer, mut received) = self
-            .exchange("exec", request::Kind::Exec(exec), fds, SLOW)
-            .await?;
+        let (answer, mut received) = self.exchange("exec", request::Kind::Exec(exec), fds, SLOW).await?;
         match answer {
             response::Kind::Process(_) => Ok(received.pop()),
             _ => Err(self.unexpected("exec")),
@@ -142,11 +135,7 @@ impl Client {
     }
 
     pub(crate) async fn attach(&self, attach: wire::Attach, fds: &[OwnedFd]) -> Result<()> {
-        match self
-            .exchange("attach", request::Kind::Attach(attach), fds, QUICK)
-            .await?
-            .0
-        {
+        match self.exchange("attach", request::Kind::Attach(attach), fds, QUICK).await?.0 {
             response::Kind::Empty(_) => Ok(()),
             _ => Err(self.unexpected("attach")),
         }
@@ -158,22 +147,16 @@ impl Client {
             columns: size.columns.into(),
             rows: size.rows.into(),
         };
-        self.empty("resize", request::Kind::ResizeTty(resize), QUICK)
-            .await
+        self.empty("resize", request::Kind::ResizeTty(resize), QUICK).await
     }
 
     pub(crate) async fn update(&self, container: &str, resources: Vec<u8>) -> Result<()> {
-        let update = wire::Update {
-            container_id: container.to_owned(),
-            resources,
-        };
+        let update = wire::Update { container_id: container.to_owned(), resources };
         self.empty("update", request::Kind::Update(update), QUICK).await
     }
 
     pub(crate) async fn stats(&self, containers: Vec<String>) -> Result<Vec<wire::ContainerStats>> {
-        let stats = wire::Stats {
-            container_ids: containers,
-        };
+        let stats = wire::Stats { container_ids: containers };
         match self.call("stats", request::Kind::Stats(stats), QUICK).await? {
             response::Kind::Stats(reply) => Ok(reply.containers),
             _ => Err(self.unexpected("stats")),
@@ -181,18 +164,12 @@ impl Client {
     }
 
     pub(crate) async fn reopen_log(&self, container: &str) -> Result<()> {
-        let reopen = wire::ReopenLog {
-            container_id: container.to_owned(),
-        };
-        self.empty("reopen log", request::Kind::ReopenLog(reopen), QUICK)
-            .await
+        let reopen = wire::ReopenLog { container_id: container.to_owned() };
+        self.empty("reopen log", request::Kind::ReopenLog(reopen), QUICK).await
     }
 
     pub(crate) async fn list(&self) -> Result<Vec<wire::ContainerState>> {
-        match self
-            .call("list", request::Kind::List(wire::List {}), QUICK)
-            .await?
-        {
+        match self.call("list", request::Kind::List(wire::List {}), QUICK).await? {
             response::Kind::List(reply) => Ok(reply.containers),
             _ => Err(self.unexpected("list")),
         }
@@ -200,10 +177,7 @@ impl Client {
 
     /// Takes a container out; one that is not there is no failure.
     pub(crate) async fn delete(&self, container: &str) -> Result<()> {
-        let delete = wire::Delete {
-            container_id: container.to_owned(),
-            force: true,
-        };
+        let delete = wire::Delete { container_id: container.to_owned(), force: true };
         match self.empty("delete", request::Kind::Delete(delete), SLOW).await {
             Err(error) if error.is(Code::NotFound) => Ok(()),
             result => result,
@@ -212,10 +186,7 @@ impl Client {
 
     /// Waits for a process to end, for as long as it lives.
     pub(crate) async fn wait(&self, container: &str, exec: &str) -> Result<wire::Exit> {
-        let wait = wire::Wait {
-            container_id: container.to_owned(),
-            exec_id: exec.to_owned(),
-        };
+        let wait = wire::Wait { container_id: container.to_owned(), exec_id: exec.to_owned() };
         match self.converse("wait", request::Kind::Wait(wait), &[]).await?.0 {
             response::Kind::Exit(exit) => Ok(exit),
             _ => Err(self.unexpected("wait")),
@@ -224,21 +195,16 @@ impl Client {
 
     pub(crate) async fn shutdown(&self) -> Result<()> {
         let shutdown = wire::Shutdown { force: true };
-        self.empty("shutdown", request::Kind::Shutdown(shutdown), SLOW)
-            .await
+        self.empty("shutdown", request::Kind::Shutdown(shutdown), SLOW).await
     }
 
     /// Events from now on.
     pub(crate) async fn subscribe(&self) -> Result<Events> {
         let call = "subscribe";
         let mut stream = self.limited(call, QUICK, self.connect(call)).await?;
-        let request = wire::Request {
-            kind: Some(request::Kind::Subscribe(wire::Subscribe {})),
-        };
+        let request = wire::Request { kind: Some(request::Kind::Subscribe(wire::Subscribe {})) };
         let answer = self.limited(call, QUICK, async {
-            frame::send(&mut stream, &request, &[])
-                .await
-                .map_err(|source| self.broken(call, source))?;
+            frame::send(&mut stream, &request, &[]).await.map_err(|source| self.broken(call, source))?;
             self.answer(call, &mut stream).await
         });
         answer.await?;
@@ -275,9 +241,7 @@ impl Client {
         let mut stream = self.connect(call).await?;
         let fds: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         let request = wire::Request { kind: Some(kind) };
-        frame::send(&mut stream, &request, &fds)
-            .await
-            .map_err(|source| self.broken(call, source))?;
+        frame::send(&mut stream, &request, &fds).await.map_err(|source| self.broken(call, source))?;
         self.answer(call, &mut stream).await
     }
 
@@ -286,33 +250,23 @@ impl Client {
         call: &'static str,
         stream: &mut UnixStream,
     ) -> Result<(response::Kind, Vec<OwnedFd>)> {
-        let received = frame::receive::<wire::Response>(stream)
-            .await
-            .map_err(|source| self.broken(call, source))?;
+        let received =
+            frame::receive::<wire::Response>(stream).await.map_err(|source| self.broken(call, source))?;
         let Some((response, fds)) = received else {
             return Err(self.broken(call, io::ErrorKind::UnexpectedEof.into()));
         };
         if let Some(error) = response.error {
-            return Err(ShimError::Refused {
-                code: error.code(),
-                message: error.message,
-            });
+            return Err(ShimError::Refused { code: error.code(), message: error.message });
         }
         Ok((response.kind.ok_or_else(|| self.unexpected(call))?, fds))
     }
 
     /// Connects by way of the directory's descriptor: the path may be longer than sun_path holds (unix(7)).
     async fn connect(&self, call: &'static str) -> Result<UnixStream> {
-        let dir = open(
-            &self.dir,
-            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(|error| self.broken(call, error.into()))?;
+        let dir = open(&self.dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(|error| self.broken(call, error.into()))?;
         let path = format!("/proc/self/fd/{}/shim.sock", dir.as_raw_fd());
-        UnixStream::connect(path)
-            .await
-            .map_err(|source| self.broken(call, source))
+        UnixStream::connect(path).await.map_err(|source| self.broken(call, source))
     }
 
     async fn limited<T>(
@@ -321,27 +275,16 @@ impl Client {
         after: Duration,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let late = |_| ShimError::Timeout {
-            path: self.dir.clone(),
-            call,
-            after,
-        };
+        let late = |_| ShimError::Timeout { path: self.dir.clone(), call, after };
         tokio::time::timeout(after, work).await.map_err(late)?
     }
 
     fn broken(&self, call: &'static str, source: io::Error) -> ShimError {
-        ShimError::Connection {
-            path: self.dir.clone(),
-            call,
-            source,
-        }
+        ShimError::Connection { path: self.dir.clone(), call, source }
     }
 
     fn unexpected(&self, call: &'static str) -> ShimError {
-        ShimError::Protocol {
-            path: self.dir.clone(),
-            call,
-        }
+        ShimError::Protocol { path: self.dir.clone(), call }
     }
 }
 

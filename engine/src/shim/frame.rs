@@ -17,10 +17,7 @@ const MAX_FDS: usize = 4;
 pub(crate) async fn send(stream: &mut UnixStream, message: &impl Message, fds: &[RawFd]) -> io::Result<()> {
     let body = message.encode_to_vec();
     if body.len() > MAX_FRAME {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the request is longer than a frame may be",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the request is longer than a frame may be"));
     }
     let mut frame = (body.len() as u32).to_le_bytes().to_vec();
     frame.extend(body);
@@ -29,13 +26,7 @@ pub(crate) async fn send(stream: &mut UnixStream, message: &impl Message, fds: &
             let rights = [ControlMessage::ScmRights(fds)];
             let control = if fds.is_empty() { &rights[..0] } else { &rights[..] };
             let flags = MsgFlags::MSG_NOSIGNAL;
-            Ok(sendmsg::<()>(
-                stream.as_raw_fd(),
-                &[IoSlice::new(&frame)],
-                control,
-                flags,
-                None,
-            )?)
+            Ok(sendmsg::<()>(stream.as_raw_fd(), &[IoSlice::new(&frame)], control, flags, None)?)
         })
         .await?;
     stream.write_all(&frame[sent..]).await
@@ -47,21 +38,15 @@ pub(crate) async fn receive<M: Message + Default>(
 ) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
     let mut length = [0; 4];
     let mut fds = Vec::new();
-    let first = stream
-        .async_io(Interest::READABLE, || {
-            receive_with_rights(stream, &mut length, &mut fds)
-        })
-        .await?;
+    let first =
+        stream.async_io(Interest::READABLE, || receive_with_rights(stream, &mut length, &mut fds)).await?;
     if first == 0 {
         return Ok(None);
     }
     stream.read_exact(&mut length[first..]).await?;
     let length = u32::from_le_bytes(length) as usize;
     if length > MAX_FRAME {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("a frame of {length} bytes"),
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
@@ -72,12 +57,8 @@ pub(crate) async fn receive<M: Message + Default>(
 fn receive_with_rights(stream: &UnixStream, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
     let mut control = nix::cmsg_space!([RawFd; MAX_FDS]);
     let mut slices = [IoSliceMut::new(buffer)];
-    let message = recvmsg::<()>(
-        stream.as_raw_fd(),
-        &mut slices,
-        Some(&mut control),
-        MsgFlags::MSG_CMSG_CLOEXEC,
-    )?;
+    let message =
+        recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC)?;
     for part in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(received) = part {
             // SAFETY: the kernel has just made these descriptors for us; nobody else knows them.
@@ -99,9 +80,7 @@ mod tests {
     async fn a_message_arrives_whole_with_its_descriptor() {
         let (mut here, mut there) = UnixStream::pair().unwrap();
         let (mut reader, writer) = io::pipe().unwrap();
-        let request = Request {
-            kind: Some(request::Kind::Ping(Ping {})),
-        };
+        let request = Request { kind: Some(request::Kind::Ping(Ping {})) };
         send(&mut here, &request, &[writer.as_raw_fd()]).await.unwrap();
         drop(writer);
         let (received, fds) = receive::<Request>(&mut there).await.unwrap().unwrap();
@@ -117,11 +96,7 @@ mod tests {
     #[tokio::test]
     async fn a_long_message_crosses_in_pieces_and_the_end_is_told() {
         let (mut here, mut there) = UnixStream::pair().unwrap();
-        let pong = Pong {
-            version: "v".repeat(3 << 20),
-            pid: 1,
-            pod_init_pid: 2,
-        };
+        let pong = Pong { version: "v".repeat(3 << 20), pid: 1, pod_init_pid: 2 };
         let expected = pong.clone();
         let sender = tokio::spawn(async move { send(&mut here, &pong, &[]).await });
         let (received, _) = receive::<Pong>(&mut there).await.unwrap().unwrap();
@@ -134,9 +109,6 @@ mod tests {
     async fn an_absurd_length_is_refused() {
         let (mut here, mut there) = UnixStream::pair().unwrap();
         here.write_all(&u32::MAX.to_le_bytes()).await.unwrap();
-        assert_eq!(
-            receive::<Pong>(&mut there).await.unwrap_err().kind(),
-            io::ErrorKind::InvalidData
-        );
+        assert_eq!(receive::<Pong>(&mut there).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -2,6 +2,8 @@
 
 mod client;
 mod frame;
+mod spawn;
 
+pub(crate) use client::Client;
 pub use client::ShimError;
-pub(crate) use client::{Client, Events};
+pub(crate) use spawn::Launch;

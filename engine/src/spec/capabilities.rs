@@ -83,8 +83,10 @@ impl Capabilities {
         if security.privileged {
             return Ok(Self { set: ALL.iter().copied().collect(), ambient: ambient.names });
         }
-        let (add, drop) =
-            (known("add_capabilities", &security.add_capabilities)?, known("drop_capabilities", &security.drop_capabilities)?);
+        let (add, drop) = (
+            known("add_capabilities", &security.add_capabilities)?,
+            known("drop_capabilities", &security.drop_capabilities)?,
+        );
         let mut set: BTreeSet<_> = match (add.all, drop.all) {
             (true, _) => ALL.iter().copied().collect(),
             (false, true) => BTreeSet::new(),

@@ -21,24 +21,27 @@ pub(super) struct Devices {
 const DEFAULT_RULES: &[(&str, Option<i64>, Option<i64>, &str)] = &[
     ("c", None, None, "m"),
     ("b", None, None, "m"),
-    ("c", Some(1), Some(3), "rwm"),  // null
-    ("c", Some(1), Some(5), "rwm"),  // zero
-    ("c", Some(1), Some(7), "rwm"),  // full
-    ("c", Some(1), Some(8), "rwm"),  // random
-    ("c", Some(1), Some(9), "rwm"),  // urandom
-    ("c", Some(5), Some(0), "rwm"),  // tty
-    ("c", Some(5), Some(1), "rwm"),  // console
-    ("c", Some(5), Some(2), "rwm"),  // ptmx
-    ("c", Some(136), None, "rwm"),   // pts
+    ("c", Some(1), Some(3), "rwm"), // null
+    ("c", Some(1), Some(5), "rwm"), // zero
+    ("c", Some(1), Some(7), "rwm"), // full
+    ("c", Some(1), Some(8), "rwm"), // random
+    ("c", Some(1), Some(9), "rwm"), // urandom
+    ("c", Some(5), Some(0), "rwm"), // tty
+    ("c", Some(5), Some(1), "rwm"), // console
+    ("c", Some(5), Some(2), "rwm"), // ptmx
+    ("c", Some(136), None, "rwm"),  // pts
 ];
 
 /// Those the runtime makes anyway, and those that are its own affair.
-const RUNTIMES_OWN: &[&str] =
-    &["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue", "fd", "core"];
+const RUNTIMES_OWN: &[&str] = &[
+    "null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue", "fd",
+    "core",
+];
 
 pub(super) fn devices(spec: &ContainerSpec) -> Result<Devices> {
     if spec.security.privileged {
-        let mut devices = Devices { rules: vec![json!({ "allow": true, "access": "rwm" })], ..Devices::default() };
+        let mut devices =
+            Devices { rules: vec![json!({ "allow": true, "access": "rwm" })], ..Devices::default() };
         for entry in std::fs::read_dir("/dev").at("read", "/dev")? {
             let path = entry.at("read", "/dev")?.path();
             let name = path.file_name().unwrap_or_default();
@@ -48,7 +51,8 @@ pub(super) fn devices(spec: &ContainerSpec) -> Result<Devices> {
         }
         return Ok(devices);
     }
-    let mut devices = Devices { rules: vec![json!({ "allow": false, "access": "rwm" })], ..Devices::default() };
+    let mut devices =
+        Devices { rules: vec![json!({ "allow": false, "access": "rwm" })], ..Devices::default() };
     for (kind, major, minor, access) in DEFAULT_RULES {
         let mut rule = json!({ "allow": true, "type": kind, "access": access });
         for (name, number) in [("major", major), ("minor", minor)] {
@@ -109,7 +113,8 @@ impl Devices {
             "uid": metadata.uid(),
             "gid": metadata.gid(),
         }));
-        self.rules.push(json!({ "allow": true, "type": kind, "major": major, "minor": minor, "access": access }));
+        self.rules
+            .push(json!({ "allow": true, "type": kind, "major": major, "minor": minor, "access": access }));
     }
 }
 

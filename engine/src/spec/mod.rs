@@ -24,7 +24,6 @@ use crate::types::Seccomp;
 
 pub(crate) use process::{Command, exec_process, merge_command, stop_signal};
 pub(crate) use resources::{oci_resources, update_resources};
-pub(crate) use signal::parse_signal;
 
 /// All that a container's `config.json` depends on.
 pub(crate) struct Input<'a> {

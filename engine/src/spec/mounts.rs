@@ -28,11 +28,14 @@ pub(super) fn mounts(input: &Input) -> Result<Mounts> {
         binds.push(bind);
     }
     let wanted = |path: &str| spec.mounts.iter().any(|mount| mount.container_path == Path::new(path));
-    let mut list: Vec<_> = system(input).into_iter().filter(|(path, _)| !wanted(path)).map(|(_, mount)| mount).collect();
+    let mut list: Vec<_> =
+        system(input).into_iter().filter(|(path, _)| !wanted(path)).map(|(_, mount)| mount).collect();
     let of_pod = pod_files(input).into_iter().filter(|(path, _)| !wanted(path)).map(|(_, mount)| mount);
     binds.splice(0..0, of_pod);
     // A bind below another's target comes after it; otherwise the order is the caller's (the sort is stable).
-    binds.sort_by_key(|mount| Path::new(mount["destination"].as_str().unwrap_or_default()).components().count());
+    binds.sort_by_key(|mount| {
+        Path::new(mount["destination"].as_str().unwrap_or_default()).components().count()
+    });
     list.extend(binds);
     Ok(Mounts { list, root_propagation })
 }
@@ -51,7 +54,11 @@ fn system(input: &Input) -> Vec<(&'static str, Value)> {
     vec![
         mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
         mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", access]),
         mount("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", access]),
@@ -84,7 +91,9 @@ fn pod_files(input: &Input) -> Vec<(&'static str, Value)> {
 
 fn bind(mount: &Mount) -> Result<Value> {
     let problem = |problem: String| Error::Invalid { field: "mounts", problem };
-    if !mount.container_path.is_absolute() || mount.container_path.components().any(|part| part == Component::ParentDir) {
+    if !mount.container_path.is_absolute()
+        || mount.container_path.components().any(|part| part == Component::ParentDir)
+    {
         return Err(problem(format!("{:?} is not an absolute path in the container", mount.container_path)));
     }
     if !mount.host_path.is_absolute() {

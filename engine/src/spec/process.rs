@@ -106,7 +106,12 @@ fn user(user: &User) -> Value {
 }
 
 /// The OCI process object of an exec: as the container's own, with other arguments.
-pub(crate) fn exec_process(container: &ContainerRecord, own: &Value, cmd: &[String], tty: bool) -> Result<Value> {
+pub(crate) fn exec_process(
+    container: &ContainerRecord,
+    own: &Value,
+    cmd: &[String],
+    tty: bool,
+) -> Result<Value> {
     if cmd.is_empty() {
         return Err(Error::Invalid { field: "cmd", problem: "names no program".to_owned() });
     }
@@ -147,11 +152,16 @@ mod tests {
             ("", "sh", "", "", "sh"),
             ("", "sh", "", "ls -l", "ls -l"),
         ] {
-            let spec = ContainerSpec { command: words(command), args: words(args), ..ContainerSpec::default() };
+            let spec =
+                ContainerSpec { command: words(command), args: words(args), ..ContainerSpec::default() };
             assert_eq!(merge_command(&spec, &image(entrypoint, cmd), "h").unwrap().args, words(result));
         }
-        let error = merge_command(&ContainerSpec { image: "i".into(), ..Default::default() }, &image("", ""), "h");
-        assert_eq!(error.unwrap_err().to_string(), "command: neither the container nor image \"i\" names a program");
+        let error =
+            merge_command(&ContainerSpec { image: "i".into(), ..Default::default() }, &image("", ""), "h");
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "command: neither the container nor image \"i\" names a program"
+        );
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub(crate) fn update_resources(resources: &Resources) -> Value {
     put("pids", fields([("limit", number(resources.pids_limit))]));
     put("unified", resources.unified.iter().map(|(file, text)| (file.clone(), json!(text))).collect());
     if !resources.hugepages.is_empty() {
-        let limit = |page: &crate::types::HugepageLimit| json!({ "pageSize": page.page_size, "limit": page.limit });
+        let limit =
+            |page: &crate::types::HugepageLimit| json!({ "pageSize": page.page_size, "limit": page.limit });
         all.insert("hugepageLimits".into(), resources.hugepages.iter().map(limit).collect());
     }
     all.into()
@@ -69,7 +70,8 @@ mod tests {
 
     #[test]
     fn nothing_set_says_nothing() {
-        let resources = Resources { cpu_quota: Some(0), cpuset_cpus: Some(String::new()), ..Resources::default() };
+        let resources =
+            Resources { cpu_quota: Some(0), cpuset_cpus: Some(String::new()), ..Resources::default() };
         assert_eq!(update_resources(&resources), json!({}));
     }
 

@@ -26,9 +26,7 @@ const PERSONALITIES: &[u64] = &[0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 /// and these capabilities go. `holds` takes a capability's name without `CAP_`.
 pub(super) fn default_profile(holds: impl Fn(&str) -> bool) -> Value {
     let allow = |names: &[&str]| json!({ "names": names, "action": "SCMP_ACT_ALLOW" });
-    let allow_if = |name: &str, argument: Value| {
-        json!({ "names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument] })
-    };
+    let allow_if = |name: &str, argument: Value| json!({ "names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument] });
     let mut rules = vec![allow(table::ALWAYS)];
     // A guest's way to its host, past all network namespaces.
     rules.push(allow_if("socket", json!({ "index": 0, "value": AF_VSOCK, "op": "SCMP_CMP_NE" })));
@@ -58,7 +56,8 @@ pub(super) fn default_profile(holds: impl Fn(&str) -> bool) -> Value {
 /// A profile in a file, in the OCI runtime specification's form.
 pub(super) fn load(path: &Path) -> Result<Value> {
     let text = std::fs::read(path).at("read seccomp profile", path)?;
-    let invalid = |error| Error::Invalid { field: "seccomp", problem: format!("{}: {error}", path.display()) };
+    let invalid =
+        |error| Error::Invalid { field: "seccomp", problem: format!("{}: {error}", path.display()) };
     let profile: LinuxSeccomp = serde_json::from_slice(&text).map_err(invalid)?;
     serde_json::to_value(profile).map_err(invalid)
 }
@@ -70,14 +69,19 @@ mod tests {
     fn names(profile: &Value) -> Vec<&str> {
         let rules = profile["syscalls"].as_array().unwrap().iter();
         let allowed = rules.filter(|rule| rule["action"] == "SCMP_ACT_ALLOW");
-        allowed.flat_map(|rule| rule["names"].as_array().unwrap()).map(|name| name.as_str().unwrap()).collect()
+        allowed
+            .flat_map(|rule| rule["names"].as_array().unwrap())
+            .map(|name| name.as_str().unwrap())
+            .collect()
     }
 
     #[test]
     fn capabilities_open_system_calls() {
         let without = default_profile(|_| false);
         assert!(names(&without).contains(&"openat2") && names(&without).contains(&"clone"));
-        for name in ["mount", "unshare", "bpf", "ptrace_all", "clone3", "keyctl", "userfaultfd", "io_uring_setup"] {
+        for name in
+            ["mount", "unshare", "bpf", "ptrace_all", "clone3", "keyctl", "userfaultfd", "io_uring_setup"]
+        {
             assert!(!names(&without).contains(&name), "{name}");
         }
         let admin = default_profile(|name| name == "SYS_ADMIN");

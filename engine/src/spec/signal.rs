@@ -5,7 +5,7 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 
 /// `SIGTERM`, `term`, `15`, `SIGRTMIN+3`, `RTMAX-1` (signal(7); images write them in all these ways).
-pub(crate) fn parse_signal(text: &str) -> Result<i32> {
+pub(super) fn parse_signal(text: &str) -> Result<i32> {
     let invalid = || Error::Invalid { field: "stop_signal", problem: format!("{text:?} is not a signal") };
     let upper = text.trim().to_uppercase();
     let bare = upper.strip_prefix("SIG").unwrap_or(&upper);

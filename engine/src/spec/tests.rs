@@ -45,6 +45,7 @@ impl Case {
             exit_code: 0,
             reason: String::new(),
             message: String::new(),
+            updating: false,
         };
         Self { sandbox, container }
     }
@@ -149,9 +150,9 @@ fn pid_namespaces() {
 
 #[test]
 fn privileged() {
-    let security =
-        Security { privileged: true, seccomp: Seccomp::RuntimeDefault, ..Security::default() };
-    let config = Case::new(SandboxSpec::default(), ContainerSpec { security, ..Default::default() }).generate();
+    let security = Security { privileged: true, seccomp: Seccomp::RuntimeDefault, ..Security::default() };
+    let config =
+        Case::new(SandboxSpec::default(), ContainerSpec { security, ..Default::default() }).generate();
     assert_eq!(config["linux"]["maskedPaths"], json!([]));
     assert!(config["linux"]["seccomp"].is_null());
     assert!(config["process"]["capabilities"]["bounding"].as_array().unwrap().len() > 35);
@@ -167,9 +168,11 @@ fn confined() {
         seccomp: Seccomp::RuntimeDefault,
         ..Security::default()
     };
-    let resources = Resources { oom_score_adj: Some(500), memory_limit: Some(1 << 26), ..Resources::default() };
+    let resources =
+        Resources { oom_score_adj: Some(500), memory_limit: Some(1 << 26), ..Resources::default() };
     let config =
-        Case::new(SandboxSpec::default(), ContainerSpec { security, resources, ..Default::default() }).generate();
+        Case::new(SandboxSpec::default(), ContainerSpec { security, resources, ..Default::default() })
+            .generate();
     assert_eq!(config["root"]["readonly"], true);
     assert_eq!(config["process"]["noNewPrivileges"], true);
     assert_eq!(config["process"]["oomScoreAdj"], 500);
@@ -182,14 +185,16 @@ fn confined() {
 #[test]
 fn the_callers_mounts_win_and_come_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    let bind = |path: &str| Mount { host_path: dir.path().into(), container_path: path.into(), ..Mount::default() };
+    let bind =
+        |path: &str| Mount { host_path: dir.path().into(), container_path: path.into(), ..Mount::default() };
     let mounts = vec![bind("/data/deep/er"), bind("/etc/hosts"), bind("/data"), bind("/dev/shm")];
     let spec = ContainerSpec { mounts, ..ContainerSpec::default() };
     let config = Case::new(SandboxSpec::default(), spec).generate();
     let real = dir.path().canonicalize().unwrap();
     assert_eq!(mount(&config, "/etc/hosts")["source"], json!(real));
     assert_eq!(mount(&config, "/dev/shm")["source"], json!(real));
-    let targets: Vec<_> = config["mounts"].as_array().unwrap().iter().map(|m| m["destination"].as_str().unwrap()).collect();
+    let targets: Vec<_> =
+        config["mounts"].as_array().unwrap().iter().map(|m| m["destination"].as_str().unwrap()).collect();
     assert_eq!(targets.iter().filter(|target| **target == "/etc/hosts").count(), 1);
     let place = |target| targets.iter().position(|t| *t == target).unwrap();
     assert!(place("/data") < place("/data/deep/er"));

@@ -23,13 +23,16 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Commits are synced to disk.
-    pub(super) fn durable(path: &Path) -> Result<Self, StoreError> {
+    /// Commits are synced to disk. Also tells whether it was last opened in this boot.
+    pub(super) fn durable(path: &Path, boot: &str) -> Result<(Self, bool), StoreError> {
         let failed = |error: redb::DatabaseError| database_error(path, error);
         let db = Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(failed)?;
         let database = Self { path: path.to_owned(), db };
-        database.prepare(None)?;
-        Ok(database)
+        let same_boot = database.boot()?.as_deref() == Some(boot);
+        if !same_boot {
+            database.prepare(boot)?;
+        }
+        Ok((database, same_boot))
     }
 
     /// Commits are written and not synced. A file of another boot, or one that cannot be read (after a power
@@ -47,7 +50,7 @@ impl Database {
             _ => {}
         }
         let database = Self::open_live(path)?;
-        database.prepare(Some(boot))?;
+        database.prepare(boot)?;
         Ok((database, true))
     }
 
@@ -59,13 +62,11 @@ impl Database {
         Ok(Self { path: path.to_owned(), db: db.map_err(|error| database_error(path, error))? })
     }
 
-    fn prepare(&self, boot: Option<&str>) -> Result<(), StoreError> {
+    fn prepare(&self, boot: &str) -> Result<(), StoreError> {
         let write = || -> Result<(), redb::Error> {
             let transaction = self.db.begin_write()?;
             transaction.open_table(RECORDS)?;
-            if let Some(boot) = boot {
-                transaction.open_table(META)?.insert("boot", boot)?;
-            }
+            transaction.open_table(META)?.insert("boot", boot)?;
             Ok(transaction.commit()?)
         };
         write().map_err(|error| database_error(&self.path, error))

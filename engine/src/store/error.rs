@@ -24,7 +24,9 @@ pub enum StoreError {
         source: Box<redb::Error>,
     },
     /// A record was written by a newer program.
-    #[error("record {key} has format {version}, this program knows formats up to {known}: was a newer one here?")]
+    #[error(
+        "record {key} has format {version}, this program knows formats up to {known}: was a newer one here?"
+    )]
     Version {
         /// The record.
         key: String,

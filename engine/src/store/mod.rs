@@ -20,10 +20,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use boot::boot_id;
+use boot::boot_id;
 pub use error::StoreError;
-pub(crate) use record::{ContainerPhase, ContainerRecord, SandboxPhase, SandboxRecord, User};
-use record::{Key, Record};
+use record::Key;
+pub(crate) use record::{ContainerPhase, ContainerRecord, Record, SandboxPhase, SandboxRecord, User};
 
 use database::Database;
 use durable::Durable;
@@ -52,17 +52,20 @@ pub(crate) struct Loaded {
     pub(crate) containers: Vec<ContainerRecord>,
     /// The machine has started anew, or the state directory was swept, since the records were written.
     pub(crate) rebooted: bool,
+    /// The machine runs since before the records were written: process ids in them mean something.
+    pub(crate) same_boot: bool,
 }
 
 impl Store {
     /// Locks both directories, which exist, and reads the newer copy.
     pub(crate) fn open(root: &Path, state: &Path) -> crate::Result<(Store, Loaded)> {
         let locks = [lock::Lock::take(root)?, lock::Lock::take(state)?];
-        let durable = Database::durable(&root.join("state.redb"))?;
-        let (live, fresh) = Database::live(&state.join("state.redb"), &boot_id()?)?;
+        let boot = boot_id()?;
+        let (durable, same_boot) = Database::durable(&root.join("state.redb"), &boot)?;
+        let (live, fresh) = Database::live(&state.join("state.redb"), &boot)?;
         let source = if fresh { &durable } else { &live };
         let entries = source.read_all()?;
-        let loaded = decode(&entries, fresh)?;
+        let loaded = Loaded { rebooted: fresh, same_boot, ..decode(&entries)? };
         if fresh {
             live.write(&entries.iter().map(change).collect::<Vec<_>>())?;
         }
@@ -95,8 +98,8 @@ fn change((key, value): (&String, &Vec<u8>)) -> Change {
     Change { key: key.clone(), value: Some(value.as_slice().into()) }
 }
 
-fn decode(entries: &Entries, rebooted: bool) -> Result<Loaded, StoreError> {
-    let mut loaded = Loaded { rebooted, ..Loaded::default() };
+fn decode(entries: &Entries) -> Result<Loaded, StoreError> {
+    let mut loaded = Loaded::default();
     for (key, value) in entries {
         match Key::parse(key) {
             Some(Key::Sandbox) => loaded.sandboxes.push(record::decode(key, value)?),
@@ -109,7 +112,8 @@ fn decode(entries: &Entries, rebooted: bool) -> Result<Loaded, StoreError> {
 
 /// What makes `old` the same as `new`.
 fn differences(old: &Entries, new: &Entries) -> Vec<Change> {
-    let gone = old.keys().filter(|key| !new.contains_key(*key)).map(|key| Change { key: key.clone(), value: None });
+    let gone =
+        old.keys().filter(|key| !new.contains_key(*key)).map(|key| Change { key: key.clone(), value: None });
     let changed = new.iter().filter(|(key, value)| old.get(*key) != Some(value)).map(change);
     gone.chain(changed).collect()
 }

@@ -17,7 +17,7 @@ const FORMAT: u8 = 1;
 
 /// Kinds of records, as the beginning of their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(crate) enum Key {
     Sandbox,
     Container,
 }
@@ -40,7 +40,6 @@ impl Key {
 }
 
 /// Something that the store keeps under its id.
-#[allow(private_interfaces, reason = "the key's form is the store's own affair")]
 pub(crate) trait Record: Serialize + DeserializeOwned {
     const KIND: Key;
     fn id(&self) -> &str;
@@ -128,6 +127,9 @@ pub(crate) struct ContainerRecord {
     pub(crate) exit_code: i32,
     pub(crate) reason: String,
     pub(crate) message: String,
+    /// New limits are on record and perhaps not set yet.
+    #[serde(default)]
+    pub(crate) updating: bool,
 }
 
 impl Record for ContainerRecord {

@@ -90,10 +90,7 @@ impl Terminal {
 
     /// Sends the process a signal.
     pub async fn signal(&self, signal: i32) -> Result<()> {
-        Ok(self
-            .shim
-            .signal(&self.container, &self.exec, signal, false)
-            .await?)
+        Ok(self.shim.signal(&self.container, &self.exec, signal, false).await?)
     }
 }
 
@@ -105,16 +102,12 @@ impl ExecSession {
 
     /// Waits for the process to end, and gives its exit code: 0–255, 128 + signal where a signal ended it.
     pub async fn wait(&mut self) -> Result<i32> {
-        (&mut self.exit)
-            .await
-            .map_err(|_| Error::SandboxLost(self.terminal.container.clone()))
+        (&mut self.exit).await.map_err(|_| Error::SandboxLost(self.terminal.container.clone()))
     }
 }
 
 impl std::fmt::Debug for ExecSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ExecSession")
-            .field("container", &self.terminal.container)
-            .finish_non_exhaustive()
+        f.debug_struct("ExecSession").field("container", &self.terminal.container).finish_non_exhaustive()
     }
 }

@@ -12,7 +12,7 @@ pub use container::{
     Seccomp, Security,
 };
 pub use event::{Event, EventKind};
-pub use exec::{AttachSpec, ExecOutput, ExecSession, ExecSpec, TerminalSize};
+pub use exec::{AttachSpec, ExecOutput, ExecSession, ExecSpec, Terminal, TerminalSize};
 pub use resources::{HugepageLimit, Resources};
 pub use sandbox::{Dns, Sandbox, SandboxMetadata, SandboxSpec, SandboxState};
 pub use stats::{ContainerStats, FsUsage, InterfaceStats};

@@ -59,12 +59,7 @@ impl Resources {
         if !newer.hugepages.is_empty() {
             self.hugepages.clone_from(&newer.hugepages);
         }
-        self.unified.extend(
-            newer
-                .unified
-                .iter()
-                .map(|(file, value)| (file.clone(), value.clone())),
-        );
+        self.unified.extend(newer.unified.iter().map(|(file, value)| (file.clone(), value.clone())));
     }
 }
 
@@ -74,22 +69,8 @@ mod tests {
 
     #[test]
     fn merge_keeps_what_the_newer_leaves_out() {
-        let mut old = Resources {
-            cpu_shares: Some(2),
-            memory_limit: Some(10),
-            ..Resources::default()
-        };
-        old.merge(&Resources {
-            memory_limit: Some(20),
-            ..Resources::default()
-        });
-        assert_eq!(
-            old,
-            Resources {
-                cpu_shares: Some(2),
-                memory_limit: Some(20),
-                ..Resources::default()
-            }
-        );
+        let mut old = Resources { cpu_shares: Some(2), memory_limit: Some(10), ..Resources::default() };
+        old.merge(&Resources { memory_limit: Some(20), ..Resources::default() });
+        assert_eq!(old, Resources { cpu_shares: Some(2), memory_limit: Some(20), ..Resources::default() });
     }
 }

@@ -47,7 +47,12 @@ fn parse_passwd(line: &str) -> Option<Passwd> {
     let fields: Vec<_> = line.trim().split(':').collect();
     let (&[name, _, uid, gid], rest) = fields.split_first_chunk()?;
     let home = rest.get(1).copied().unwrap_or_default();
-    Some(Passwd { name: name.to_owned(), uid: uid.parse().ok()?, gid: gid.parse().ok()?, home: home.to_owned() })
+    Some(Passwd {
+        name: name.to_owned(),
+        uid: uid.parse().ok()?,
+        gid: gid.parse().ok()?,
+        home: home.to_owned(),
+    })
 }
 
 fn parse_group(line: &str) -> Option<Group> {

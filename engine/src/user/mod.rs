@@ -16,12 +16,14 @@ use accounts::{Group, Passwd};
 /// Resolves names to numbers. `image_user` is the image's `USER`: `user`, `user:group`, or empty.
 pub(crate) fn resolve(security: &Security, image_user: &str, accounts: &Accounts) -> Result<User> {
     let wanted = Wanted::new(security, image_user)?;
-    let entry = accounts.users.iter().find(|entry| entry.name == wanted.user || entry.uid.to_string() == wanted.user);
+    let entry =
+        accounts.users.iter().find(|entry| entry.name == wanted.user || entry.uid.to_string() == wanted.user);
     let uid = number(&wanted.user, entry.map(|entry| entry.uid), "/etc/passwd")?;
     let gid = match &wanted.group {
         None => entry.map_or(0, |entry| entry.gid),
         Some(group) => {
-            let entry = accounts.groups.iter().find(|entry| entry.name == *group || entry.gid.to_string() == *group);
+            let entry =
+                accounts.groups.iter().find(|entry| entry.name == *group || entry.gid.to_string() == *group);
             number(group, entry.map(|entry| entry.gid), "/etc/group")?
         }
     };
@@ -73,7 +75,8 @@ fn groups(security: &Security, gid: u32, user: Option<&Passwd>, known: &[Group])
         list.extend(known.iter().filter(|group| group.members.contains(&user.name)).map(|group| group.gid));
     }
     for gid in &security.supplemental_groups {
-        let invalid = |_| Error::Invalid { field: "supplemental_groups", problem: format!("{gid} is not a group id") };
+        let invalid =
+            |_| Error::Invalid { field: "supplemental_groups", problem: format!("{gid} is not a group id") };
         list.push(u32::try_from(*gid).map_err(invalid)?);
     }
     let mut seen = std::collections::HashSet::new();
@@ -111,7 +114,11 @@ mod tests {
             ("odd", 1, 1, vec![1], "/"),
             ("0:7000", 0, 70, vec![70], "/root"),
         ] {
-            assert_eq!(ids(Security::default(), image_user), (uid, gid, groups, home.to_owned()), "{image_user}");
+            assert_eq!(
+                ids(Security::default(), image_user),
+                (uid, gid, groups, home.to_owned()),
+                "{image_user}"
+            );
         }
     }
 

@@ -24,7 +24,10 @@ pub(super) struct Rootfs(OwnedFd);
 
 impl Rootfs {
     /// Reads files given by paths relative to the root; those that are not there, or no files, are empty.
-    pub(super) fn read_files<const N: usize>(lowers: &[PathBuf], names: [&'static str; N]) -> Result<[String; N]> {
+    pub(super) fn read_files<const N: usize>(
+        lowers: &[PathBuf],
+        names: [&'static str; N],
+    ) -> Result<[String; N]> {
         match lowers {
             [] => Ok(names.map(|_| String::new())),
             [only] => Rootfs::open(only)?.read_all(names),
@@ -52,10 +55,12 @@ impl Rootfs {
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at("make private", "/")?;
         // By descriptor: mount(2) takes one page of options, and a path may hold colons.
         let layers = lowers.iter().map(|lower| Rootfs::open(lower)).collect::<Result<Vec<_>>>()?;
-        let dirs: Vec<_> = layers.iter().map(|layer| format!("/proc/self/fd/{}", layer.0.as_raw_fd())).collect();
+        let dirs: Vec<_> =
+            layers.iter().map(|layer| format!("/proc/self/fd/{}", layer.0.as_raw_fd())).collect();
         let options = format!("lowerdir={}", dirs.join(":"));
         let flags = MsFlags::MS_RDONLY | MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-        mount(Some("overlay"), top, Some("overlay"), flags, Some(options.as_str())).at("mount layers on", top)?;
+        mount(Some("overlay"), top, Some("overlay"), flags, Some(options.as_str()))
+            .at("mount layers on", top)?;
         Rootfs::open(top)
     }
 
@@ -69,9 +74,9 @@ impl Rootfs {
 
     fn read(&self, path: &Path) -> Result<String> {
         // Not opened yet, only found: opening a device or a pipe may already do something.
-        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(
-            ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS,
-        );
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         let found = match openat2(&self.0, path, how) {
             Ok(found) => found,
             Err(nix::Error::ENOENT | nix::Error::ENOTDIR | nix::Error::ELOOP) => return Ok(String::new()),
@@ -81,7 +86,8 @@ impl Rootfs {
         if SFlag::from_bits_truncate(mode) & SFlag::S_IFMT != SFlag::S_IFREG {
             return Ok(String::new());
         }
-        let file = File::open(format!("/proc/self/fd/{}", found.as_raw_fd())).at("open in the image", path)?;
+        let file =
+            File::open(format!("/proc/self/fd/{}", found.as_raw_fd())).at("open in the image", path)?;
         let mut bytes = Vec::new();
         file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|source| Error::Io {
             action: "read in the image",
@@ -167,7 +173,9 @@ mod tests {
         let before = mounts();
         assert_eq!(read(&[top.path(), middle.path(), base.path()]), "top");
         assert_eq!(read(&[middle.path(), base.path()]), "base");
-        let here = |table: &str| table.lines().filter(|line| line.contains("/top") || line.contains("/middle")).count();
+        let here = |table: &str| {
+            table.lines().filter(|line| line.contains("/top") || line.contains("/middle")).count()
+        };
         assert_eq!(here(&mounts()), here(&before), "nothing is left mounted");
     }
 }
