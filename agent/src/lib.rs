@@ -27,6 +27,7 @@ mod workers;
 
 pub use config::Config;
 pub use handles::Handles;
+use sources::{Mailbox, Message};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -80,25 +81,50 @@ pub async fn run_with(handles: Handles, shutdown: CancellationToken) -> Result<(
 
 /// The sources and the workers, without the API.
 pub async fn run_pods(handles: Handles, shutdown: CancellationToken) -> Result<(), Error> {
-    let root = &handles.config.root;
-    std::fs::create_dir_all(root).map_err(|source| Error::Directory { path: root.clone(), source })?;
-    let pool = workers::Pool::restore(handles.clone())?;
-    let (sender, messages) = mpsc::unbounded_channel();
+    let reconciler = Reconciler::new(handles.clone())?;
     let mut sources = JoinSet::new();
     // Every mailbox exists before any source speaks, or the first one's scan would pass for all.
     let mut files = Vec::new();
     for path in &handles.config.manifests {
-        let name = path.to_string_lossy();
-        files.push((path.clone(), handles.sources.mailbox(&name, handles.clock, sender.clone())));
+        files.push((path.clone(), reconciler.mailbox(&path.to_string_lossy())));
     }
     if let Some(kubeconfig) = handles.config.kubeconfig.clone() {
-        let mailbox = handles.sources.mailbox("cluster", handles.clock, sender);
+        let mailbox = reconciler.mailbox("cluster");
         sources.spawn(sources::cluster::run(handles.clone(), mailbox, kubeconfig, shutdown.clone()));
     }
     for (path, mailbox) in files {
         sources.spawn(sources::files::run(handles.clone(), mailbox, path, shutdown.clone()));
     }
-    pool.run(messages, shutdown).await;
+    reconciler.run(shutdown).await;
     while sources.join_next().await.is_some() {}
     Ok(())
+}
+
+/// The workers, and mailboxes for sources of whatever kind.
+pub struct Reconciler {
+    handles: Handles,
+    pool: workers::Pool,
+    sender: mpsc::UnboundedSender<Message>,
+    messages: mpsc::UnboundedReceiver<Message>,
+}
+
+impl Reconciler {
+    /// A reconciler that goes on with the pods that the one before it left.
+    pub fn new(handles: Handles) -> Result<Reconciler, Error> {
+        let root = &handles.config.root;
+        std::fs::create_dir_all(root).map_err(|source| Error::Directory { path: root.clone(), source })?;
+        let pool = workers::Pool::restore(handles.clone())?;
+        let (sender, messages) = mpsc::unbounded_channel();
+        Ok(Reconciler { handles, pool, sender, messages })
+    }
+
+    /// The mailbox of a new source. All are made before the first one speaks.
+    pub fn mailbox(&self, name: &str) -> Mailbox {
+        self.handles.sources.mailbox(name, self.handles.clock, self.sender.clone())
+    }
+
+    /// Works until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        self.pool.run(self.messages, shutdown).await;
+    }
 }

@@ -55,7 +55,8 @@ impl Pool {
     /// Works until `shutdown`. Then the pods are left as they are, or ended, as configured.
     pub(crate) async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>, shutdown: CancellationToken) {
         let (stale_sender, mut stale) = mpsc::unbounded_channel();
-        let events = tokio::spawn(follow_events(self.handles.clone(), self.agent.to_string(), stale_sender));
+        let mut events = JoinSet::new();
+        events.spawn(follow_events(self.handles.clone(), self.agent.to_string(), stale_sender));
         let mut relist = tokio::time::interval(self.handles.config.relist);
         relist.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -71,7 +72,7 @@ impl Pool {
         if !self.handles.config.keep {
             self.end_all().await;
         }
-        events.abort();
+        events.abort_all();
         self.leave.cancel();
         while self.running.join_next().await.is_some() {}
     }
