@@ -10,7 +10,7 @@ use crate::seccomp;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no state for this id.
-    #[error("container {id:?} does not exist")]
+    #[error("container does not exist: {id:?}")]
     NotFound {
         /// The id asked for.
         id: String,
@@ -28,7 +28,7 @@ pub enum Error {
         id: String,
     },
     /// The container's state does not allow the operation.
-    #[error("cannot {operation} container {id:?} in the {status} state")]
+    #[error("{}", wrong_state(id, operation, *status))]
     WrongState {
         /// The container.
         id: String,
@@ -137,6 +137,23 @@ pub enum CommandFault {
         /// The kernel's answer, such as "exec format error".
         reason: String,
     },
+}
+
+/// runc's words, which engines look for.
+fn wrong_state(id: &str, operation: &str, status: Status) -> String {
+    match (operation, status) {
+        ("start", Status::Stopped) => String::from("cannot start a container that has stopped"),
+        ("start", Status::Running) => String::from("cannot start an already running container"),
+        ("kill" | "update", _) => String::from("container not running"),
+        ("delete", _) => format!("cannot delete container {id} that is not stopped: {status}"),
+        ("exec", Status::Paused) => {
+            String::from("cannot exec in a paused container (use --ignore-paused to override)")
+        }
+        ("exec", Status::Stopped) => String::from("cannot exec in a stopped container"),
+        ("pause", _) => format!("container not running or created: {status}"),
+        ("resume", _) => String::from("container not paused"),
+        _ => format!("cannot {operation} a container in the {status} state"),
+    }
 }
 
 impl Error {

@@ -156,13 +156,13 @@ mod tests {
         std::fs::write(lower[19].join("low"), "low").expect("write");
         type Way = fn(&Layers<'_>) -> io::Result<OwnedFd>;
         let ways: [(&str, usize, Way); 4] = [
-            ("lowerdir+", 20, Layers::one_by_one),
-            ("one string", 2, Layers::in_one_string),
+            ("lowerdir+", 20, |layers| layers.one_by_one()),
+            ("one string", 2, |layers| layers.in_one_string()),
             ("descriptors", 12, |layers| {
                 let short = Layers { lower: &layers.lower[8..], ..*layers };
                 short.in_one_string()
             }),
-            ("mount(2)", 20, Layers::by_mount),
+            ("mount(2)", 20, |layers| layers.by_mount()),
         ];
         for (name, count, way) in ways {
             let (upper, work) = (make(&format!("upper {name}")), make(&format!("work {name}")));

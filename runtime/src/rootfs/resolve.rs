@@ -31,7 +31,7 @@ pub(crate) fn open(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
 
 /// [`open`] of a directory with no symbolic link anywhere in its path.
 pub(crate) fn open_plain_directory(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
     openat2(root, &relative(path)?, flags, resolve::IN_ROOT | resolve::NO_MAGICLINKS | resolve::NO_SYMLINKS)
 }
 
