@@ -50,6 +50,11 @@ pub(crate) struct NodeFlags {
     #[arg(hide_env_values = true)]
     pub(crate) state: PathBuf,
 
+    /// Where the agent has the pods' logs written; other users of the CRI service choose for themselves
+    #[arg(long, env = "REEVE_LOG_ROOT", default_value = "/var/log/pods", value_name = "DIR")]
+    #[arg(hide_env_values = true)]
+    pub(crate) log_root: PathBuf,
+
     /// Bridge that the pods' network hangs on
     #[arg(long, env = "REEVE_BRIDGE", default_value = "reeve0", value_name = "NAME")]
     #[arg(hide_env_values = true)]

@@ -49,7 +49,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
             let failed = conditions.into_iter().filter(|condition| !condition.status);
             lacking.extend(failed.map(|c| format!("{} is false: {}", c.r#type, c.message)));
         }
-        Err(status) => lacking.push(format!("the runtime does not answer: {}", status.message())),
+        Err(status) => lacking.push(status.message().to_owned()),
     }
     if lacking.is_empty() {
         return "ok\n".into_response();

@@ -65,11 +65,6 @@ pub(crate) struct AgentArgs {
     )]
     pub(crate) max_pods: u32,
 
-    /// Where the pods' logs are written
-    #[arg(long, env = "REEVE_LOG_ROOT", default_value = "/var/log/pods", value_name = "DIR")]
-    #[arg(hide_env_values = true, help_heading = "Places")]
-    pub(crate) log_root: PathBuf,
-
     /// Use the container runtime on this socket instead of the one built in
     #[arg(long, env = "REEVE_CRI_SOCKET", value_name = "PATH", hide_env_values = true)]
     #[arg(help_heading = "Places")]

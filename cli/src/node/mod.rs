@@ -91,7 +91,7 @@ fn config(args: &AgentArgs, runtime: Option<&Embedded>) -> anyhow::Result<Config
     let mut config = Config::new(&args.node.root, &args.node.state, &socket);
     config.manifests = args.manifests.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?;
     config.kubeconfig = args.kubeconfig.clone();
-    config.log_root = args.log_root.clone();
+    config.log_root = args.node.log_root.clone();
     config.cgroup_parent = args.node.cgroup_parent();
     config.node_name = args.node_name.clone().unwrap_or_else(settings::host_name);
     config.node_ip = args.node_ip.or_else(settings::node_address);

@@ -57,16 +57,16 @@ impl Mirrors {
         let ours: Vec<_> = pods.iter().filter(|pod| self.wants_mirror(pod)).collect();
         let mirrors = self.known.mirrors();
         let mut failed = false;
-        let shown: BTreeSet<_> = ours.iter().map(|pod| (name(pod), hash(pod))).collect();
+        let shown: BTreeSet<_> = ours.iter().filter_map(|pod| hash(pod)).collect();
         let stale = |mirror: &&Arc<Pod>| {
             let deleted = mirror.metadata.deletion_timestamp.is_some();
-            deleted || !shown.contains(&(name(mirror), mirror_hash(mirror)))
+            deleted || mirror_hash(mirror).is_none_or(|hash| !shown.contains(hash))
         };
         for mirror in mirrors.iter().filter(stale) {
             failed |= noted("delete", mirror, self.delete(mirror).await);
         }
         for pod in ours {
-            if !mirrors.iter().any(|mirror| name(mirror) == name(pod)) {
+            if !mirrors.iter().any(|mirror| mirror_hash(mirror) == hash(pod)) {
                 failed |= noted("make", pod, self.create(pod).await);
             }
         }
@@ -122,7 +122,7 @@ fn mirror_of(pod: &Pod, node: &str, node_uid: String) -> Pod {
     spec.node_name = Some(node.to_owned());
     Pod {
         metadata: ObjectMeta {
-            name: meta.name.clone(),
+            name: Some(name(pod, node)),
             namespace: meta.namespace.clone(),
             labels: meta.labels.clone(),
             annotations: Some(annotations),
@@ -139,8 +139,11 @@ fn hash(pod: &Pod) -> Option<&str> {
     pod.metadata.uid.as_deref()
 }
 
-fn name(pod: &Pod) -> (Option<&str>, Option<&str>) {
-    (pod.metadata.namespace.as_deref(), pod.metadata.name.as_deref())
+/// Names are the cluster's there: that of the node is appended where it is not yet.
+fn name(pod: &Pod, node: &str) -> String {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let suffix = format!("-{node}");
+    if name.ends_with(&suffix) { name.to_owned() } else { format!("{name}{suffix}") }
 }
 
 fn noted(what: &str, pod: &Pod, outcome: Result<(), RequestError>) -> bool {

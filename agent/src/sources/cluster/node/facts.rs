@@ -108,7 +108,7 @@ async fn not_ready(handles: &Handles) -> Vec<String> {
             let failed = conditions.into_iter().filter(|condition| !condition.status);
             failed.map(|c| format!("{} is false: {} {}", c.r#type, c.reason, c.message)).collect()
         }
-        Err(status) => vec![format!("the container runtime does not answer: {}", status.message())],
+        Err(status) => vec![status.message().to_owned()],
     }
 }
 
