@@ -44,7 +44,9 @@ impl Record {
     }
 
     pub(crate) fn write(&self, pod_dir: &Path) -> Result<(), Error> {
-        write_json(&Record::file(pod_dir), self)
+        // A power failure ends the pod and clears its sandbox with the machine's memory: nothing is lost that
+        // waiting for the disk, twice for each pod, would save.
+        write_json(&Record::file(pod_dir), self, Durable::AfterCrash)
     }
 
     /// Records of all pods below `<root>/pods`; ones that cannot be read are passed over with a warning, since
@@ -79,18 +81,30 @@ pub(crate) fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Opt
     serde_json::from_slice(&text).map(Some).map_err(|e| Error::at(path)(e.into()))
 }
 
+/// What a file that is written survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// The end of the agent.
+    AfterCrash,
+    /// A power failure too.
+    AfterPowerFailure,
+}
+
 /// Replaces a file whole: a crash leaves the old one or the new one.
-pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize, durable: Durable) -> Result<(), Error> {
     let text = serde_json::to_vec(value).map_err(|e| Error::at(path)(e.into()))?;
     let parent = path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(parent).map_err(Error::at(parent))?;
     let new = path.with_extension("new");
     let written = std::fs::File::create(&new).and_then(|mut file| {
         file.write_all(&text)?;
-        file.sync_all()
+        if durable == Durable::AfterPowerFailure { file.sync_all() } else { Ok(()) }
     });
     written.map_err(Error::at(&new))?;
     std::fs::rename(&new, path).map_err(Error::at(path))?;
+    if durable == Durable::AfterCrash {
+        return Ok(());
+    }
     let synced = std::fs::File::open(parent).and_then(|dir| dir.sync_all());
     synced.map_err(Error::at(parent))
 }

@@ -48,8 +48,8 @@ pub struct State {
     pub next: u64,
     /// Ends of containers by pod and name: when, and whether it was a crash.
     pub ends: HashMap<(String, String), Vec<(i64, bool)>>,
-    /// Starts by pod and name, with the attempt.
-    pub starts: HashMap<(String, String), Vec<(i64, u32)>>,
+    /// Starts by pod and name: when, which attempt, in which sandbox.
+    pub starts: HashMap<(String, String), Vec<(i64, u32, String)>>,
     pub violations: Vec<String>,
 }
 
@@ -127,8 +127,11 @@ impl State {
         let ends = self.ends.get(&key).cloned().unwrap_or_default();
         let starts = self.starts.get(&key).cloned().unwrap_or_default();
         let crashes = starts.len().min(ends.iter().filter(|(_, crash)| *crash).count());
+        // In a new sandbox, after a reboot, everything starts at once.
+        let same_sandbox = starts.last().is_some_and(|(_, _, sandbox)| *sandbox == c.sandbox);
         if let Some((at, true)) = ends.last()
             && crashes > 1
+            && same_sandbox
         {
             let waited = (now - at) / 1_000_000_000;
             let least = match level {
@@ -139,12 +142,12 @@ impl State {
                 self.fail(format!("container {} of level {level} started {waited}s after its crash", c.name()));
             }
         }
-        if let Some((_, last)) = starts.last()
+        if let Some((_, last, _)) = starts.last()
             && c.attempt() < *last
         {
             self.fail(format!("restart count of {} went back from {last} to {}", c.name(), c.attempt()));
         }
-        self.starts.entry(key).or_default().push((now, c.attempt()));
+        self.starts.entry(key).or_default().push((now, c.attempt(), c.sandbox.clone()));
         if c.name().starts_with("main") {
             self.check_init(&c);
         }

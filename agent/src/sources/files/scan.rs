@@ -9,7 +9,7 @@ use reeve_manifests::{Diagnostic, LoadedPod, Severity, load_file};
 
 use super::ledger::{Ledger, absolute};
 use super::names::{is_hidden, is_manifest};
-use crate::workers::record::{Error, read_json, write_json};
+use crate::workers::record::{Durable, Error, read_json, write_json};
 
 /// Deeper directories are a loop or a mistake.
 const DEEPEST: usize = 32;
@@ -168,7 +168,7 @@ impl Scanner {
         if ledger == self.ledger {
             return;
         }
-        match write_json(&self.ledger_file, &ledger) {
+        match write_json(&self.ledger_file, &ledger, Durable::AfterPowerFailure) {
             Ok(()) => self.ledger = ledger,
             Err(error) => tracing::error!(%error, source = %error.source, "cannot keep what is good"),
         }
