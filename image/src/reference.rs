@@ -288,7 +288,8 @@ mod tests {
         #[test]
         fn printed_form_is_a_fixed_point(
             domain in "([a-z0-9]{1,5}\\.[a-z]{1,5}(:[1-9][0-9]{0,3})?/)?",
-            path in "[a-z0-9]{1,6}([._-][a-z0-9]{1,6}){0,2}(/[a-z0-9]{1,6}){0,2}",
+            // A dot in the first component would make it a registry.
+            path in "[a-z0-9]{1,6}(/[a-z0-9]{1,6}([._-][a-z0-9]{1,6}){0,2}){0,2}",
             tag in "(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,20})?",
         ) {
             let first: Reference = format!("{domain}{path}{tag}").parse().unwrap();
