@@ -12,19 +12,28 @@ use super::{Cgroup, Hierarchy, below, failed, limits, read, write};
 use crate::Error;
 
 impl Cgroup {
-    /// Makes the directories. One that exists is taken over when no process is in it.
-    pub(crate) fn make(&self) -> Result<(), Error> {
+    /// Refuses a cgroup that has processes: they would be killed with the container. One without is taken over.
+    pub(crate) fn check_free(&self) -> Result<(), Error> {
         if self.systemd.is_some() {
             return Ok(());
         }
-        for hierarchy in &self.hierarchies {
-            let existed = make_directory(&hierarchy.mount, &self.path, hierarchy)?;
-            let directory = self.directory(hierarchy);
-            if existed && !read(&directory.join("cgroup.procs"))?.is_empty() {
+        for directory in self.directories() {
+            let procs = directory.join("cgroup.procs");
+            if procs.exists() && !read(&procs)?.is_empty() {
                 return Err(failed(&directory, "container's cgroup is not empty"));
             }
         }
         Ok(())
+    }
+
+    /// Makes the directories.
+    pub(crate) fn make(&self) -> Result<(), Error> {
+        if self.systemd.is_some() {
+            return Ok(());
+        }
+        self.hierarchies
+            .iter()
+            .try_for_each(|hierarchy| make_directory(&hierarchy.mount, &self.path, hierarchy))
     }
 
     /// The directory to be born in, `CLONE_INTO_CGROUP`; none on v1 and with systemd.
@@ -71,26 +80,26 @@ fn v2_path_of(pid: i32) -> Result<PathBuf, Error> {
     path.map(PathBuf::from).ok_or_else(|| failed(&file, "the process is in no v2 cgroup"))
 }
 
-/// Makes `path` below `mount`, each directory ready for use; says whether the last existed.
-fn make_directory(mount: &Path, path: &Path, hierarchy: &Hierarchy) -> Result<bool, Error> {
+/// Makes `path` below `mount`, each directory ready for use.
+fn make_directory(mount: &Path, path: &Path, hierarchy: &Hierarchy) -> Result<(), Error> {
     let mut directory = mount.to_owned();
-    let mut existed = true;
     for name in path.components().filter(|part| matches!(part, std::path::Component::Normal(_))) {
         if hierarchy.is_v2() {
             enable_controllers(&directory);
         }
         let parent = directory.clone();
         directory.push(name);
-        existed = match std::fs::create_dir(&directory) {
-            Ok(()) => false,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
-            Err(error) => return Err(failed(&directory, format!("make the directory: {error}"))),
-        };
+        match std::fs::create_dir(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed(&directory, format!("make the directory: {error}")));
+            }
+            _ => {}
+        }
         if hierarchy.controllers.iter().any(|name| name == "cpuset") {
             inherit_cpuset(&parent, &directory)?;
         }
     }
-    Ok(existed)
+    Ok(())
 }
 
 /// Hands every controller of `directory` on to its children. What cannot be handed on shows when a limit is set.

@@ -42,6 +42,7 @@ pub(super) fn create(req: CreateRequest<'_>) -> Result<(Container, Started), Err
     check_terminal(config.process().as_ref(), &req.stdio, req.console_socket)?;
     let asked = config.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
     let cgroup = mounts.place(asked, req.id, req.systemd_cgroup)?;
+    cgroup.check_free()?;
     let directory = record::make_directory(req.root, req.id)?;
     let mut making = Making {
         container: Container { directory, record: new_record(&req, &config, bundle, &namespaces, cgroup) },

@@ -291,7 +291,7 @@ fn refuse_proc(
     destination: &Path,
     is_proc: bool,
 ) -> io::Result<()> {
-    if magic(target.as_fd())? == PROC_MAGIC && !is_known(destination) {
+    if destination != Path::new("/proc") && magic(target.as_fd())? == PROC_MAGIC && !is_known(destination) {
         return Err(inside_proc());
     }
     // However it was reached: what is mounted over /proc has to be a procfs.

@@ -99,9 +99,20 @@ pub(crate) fn setuid(uid: u32) -> io::Result<()> {
 pub(crate) fn reset_signals() -> io::Result<()> {
     /// `_NSIG` of asm/signal.h.
     const SIGNALS: i32 = 64;
+    /// SIG_DFL, no flags, no restorer, an empty mask: all of `struct sigaction` is zero.
+    const DEFAULT: [u64; 8] = [0; 8];
     for signal in 1..=SIGNALS {
-        // SAFETY: SIG_DFL is no function of ours. The kernel refuses KILL and STOP, and libc its own signals.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // By the system call, because libc would not touch the two that it uses itself. The kernel refuses KILL and STOP.
+        // SAFETY: the structure is larger than the kernel's on every architecture; null asks for no old one.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT.as_ptr(),
+                std::ptr::null::<u64>(),
+                size_of::<u64>(),
+            )
+        };
     }
     nix::sys::signal::SigSet::empty().thread_set_mask()?;
     Ok(())
