@@ -22,7 +22,6 @@ use crate::process::{Identity, Prepared, Surroundings, set_limits};
 use crate::request::Stdio;
 use crate::rootfs::{CgroupView, Given, Rootfs};
 use crate::sys::fs::{PROC_MAGIC, magic, stat};
-use crate::sys::process::cloexec_from;
 use crate::{CreateRequest, Error, Started, spec};
 
 pub(super) fn create(req: CreateRequest<'_>) -> Result<(Container, Started), Error> {
@@ -296,8 +295,6 @@ pub(super) fn set_oom_score(pid: i32, score: i32) -> Result<(), Error> {
 
 /// The descriptors that the process is to keep must be there: a hole would be filled by one of ours.
 pub(super) fn check_preserved(count: u32) -> Result<(), Error> {
-    // Ours are CLOEXEC already; the caller's, if it forgot, must not get in by accident.
-    cloexec_from(3 + count).map_err(|error| Error::setup("close_range", error))?;
     for number in 3..3 + count {
         // SAFETY: F_GETFD has no arguments.
         crate::sys::check(unsafe { libc::syscall(libc::SYS_fcntl, number, libc::F_GETFD) })
