@@ -68,10 +68,22 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 
 /// `error: what: why`, causes after colons, and the hint on a line of its own.
 fn text(error: &anyhow::Error) -> String {
-    let mut text = format!("error: {error:#}");
+    let mut text = format!("error: {}", chain(error));
     if let Some(hint) = error.downcast_ref::<Failure>().and_then(|failure| failure.hint.as_deref()) {
         text.push_str("\nhint: ");
         text.push_str(hint);
+    }
+    text
+}
+
+/// The error and its causes after colons; a cause that its consequence has told already is not told twice.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
     }
     text
 }
@@ -88,5 +100,7 @@ mod tests {
         let deep = Err::<(), _>(io::Error::from(io::ErrorKind::NotFound)).context("cannot read x");
         let error = deep.expect_err("failed");
         assert_eq!(text(&error), "error: cannot read x: entity not found");
+        let told = error.context("cannot start: cannot read x");
+        assert_eq!(text(&told), "error: cannot start: cannot read x: entity not found");
     }
 }

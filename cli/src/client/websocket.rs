@@ -111,7 +111,7 @@ fn parse(mut message: Bytes) -> Option<Said> {
     let bytes = message.split_off(1);
     match message[0] {
         // A message without content opens a channel, which says nothing.
-        1 | 2 if bytes.is_empty() => None,
+        1..=3 if bytes.is_empty() => None,
         1 => Some(Said::Stdout(bytes)),
         2 => Some(Said::Stderr(bytes)),
         3 => Some(Said::Outcome(bytes)),
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(parse(Bytes::from_static(b"\x01out")), Some(Said::Stdout("out".into())));
         assert_eq!(parse(Bytes::from_static(b"\x02err")), Some(Said::Stderr("err".into())));
         assert_eq!(parse(Bytes::from_static(b"\x03{}")), Some(Said::Outcome("{}".into())));
-        for silent in [&b""[..], b"\x01", b"\x02", b"\x09x", b"\xff\x01"] {
+        for silent in [&b""[..], b"\x01", b"\x02", b"\x03", b"\x09x", b"\xff\x01"] {
             assert_eq!(parse(Bytes::copy_from_slice(silent)), None, "{silent:?}");
         }
     }

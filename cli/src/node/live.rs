@@ -65,7 +65,7 @@ fn page(pods: &[&Pod], foot: Vec<String>, now: Timestamp) -> Vec<String> {
     let cells = |pod: &&Pod| {
         let row = PodRow::of(pod, now);
         let name = if several { format!("{}/{}", row.namespace, row.name) } else { row.name };
-        vec![name, row.ready, row.status, row.restarts, row.age, row.node_port]
+        vec![name, row.ready, explained(pod, row.status), row.restarts, row.age, row.node_port]
     };
     let rows: Vec<_> = pods.iter().map(cells).collect();
     let mut lines = vec![String::new()];
@@ -76,6 +76,18 @@ fn page(pods: &[&Pod], foot: Vec<String>, now: Timestamp) -> Vec<String> {
     }
     lines.extend(foot);
     lines
+}
+
+/// A container that is killed for its memory is seen as OOMKilled for a moment only: the table says so as long as it
+/// waits for its restart.
+fn explained(pod: &Pod, status: String) -> String {
+    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let mut last =
+        statuses.filter_map(|status| status.last_state.as_ref()?.terminated.as_ref()?.reason.as_deref());
+    if status == "CrashLoopBackOff" && last.any(|reason| reason == "OOMKilled") {
+        return "OOMKilled, CrashLoopBackOff".into();
+    }
+    status
 }
 
 /// Cuts lines to the width of the terminal, and leaves pods out that do not fit its height.
