@@ -10,7 +10,8 @@ use crate::isolated;
 fn a_container_runs_writes_its_log_and_tells_its_end() {
     isolated("container::a_container_runs_writes_its_log_and_tells_its_end", |mut bench| async move {
         let sandbox = bench.sandbox("web").await;
-        let mut config = bench.container_config("main", "echo $GREETING $FROM_IMAGE; echo bad >&2; exit 3");
+        let mut config =
+            bench.container_config("main", "echo $GREETING $FROM_IMAGE; echo bad >&2; sleep 0.1; exit 3");
         config.envs = vec![cri::KeyValue { key: "GREETING".to_owned(), value: b"hello".to_vec() }];
         let id = bench.create(&sandbox, config).await.unwrap();
         assert_eq!(bench.status(&id).await.state, ContainerState::ContainerCreated as i32);
@@ -18,7 +19,8 @@ fn a_container_runs_writes_its_log_and_tells_its_end() {
         bench.start_container(&id).await.unwrap();
         let ended = bench.ended(&id).await;
         assert_eq!((ended.exit_code, ended.reason.as_str()), (3, "Error"));
-        assert!(ended.created_at <= ended.started_at && ended.started_at <= ended.finished_at);
+        let times = [ended.created_at, ended.started_at, ended.finished_at];
+        assert!(times.is_sorted(), "{times:?}");
         let log = fs::read_to_string(&ended.log_path).unwrap();
         assert!(log.contains(" stdout F hello yes\n"), "{log}");
         assert!(log.contains(" stderr F bad\n"), "{log}");

@@ -112,7 +112,13 @@ fn a_port_is_forwarded_into_the_pod() {
         let request = cri::PortForwardRequest { pod_sandbox_id: sandbox, port: vec![8000] };
         let url = bench.runtime.port_forward(request).await.unwrap().into_inner().url;
         let mut client = connect(&url, "v4.channel.k8s.io").await.unwrap();
-        let channels = everything(&mut client).await;
+        let mut channels: [Vec<u8>; 2] = Default::default();
+        while !channels[0].ends_with(b"pong\n") {
+            let message = tokio::time::timeout(Duration::from_secs(10), client.next()).await;
+            if let Message::Binary(frame) = message.expect("no answer").unwrap().unwrap() {
+                channels[usize::from(frame[0])].extend_from_slice(&frame[1..]);
+            }
+        }
         assert_eq!(channels[0], [&8000_u16.to_le_bytes()[..], b"pong\n"].concat());
         assert_eq!(channels[1], 8000_u16.to_le_bytes());
     });
