@@ -323,7 +323,7 @@ impl Shim {
         keep: &[RawFd],
         job: impl FnOnce(&Jobs) -> crate::frame::Frame,
     ) -> Result<(), Error> {
-        let mut kept = vec![self.jobs.pid_namespace.as_raw_fd()];
+        let mut kept: Vec<RawFd> = self.jobs.guard.iter().map(AsRawFd::as_raw_fd).collect();
         kept.extend_from_slice(keep);
         let jobs = &self.jobs;
         let failed =

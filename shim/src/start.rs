@@ -14,7 +14,7 @@ use nix::unistd::{chdir, setsid};
 
 use crate::exits::{Exits, ExitsError};
 use crate::options::{Options, OptionsError};
-use crate::pod::{self, PodError, PodInit};
+use crate::pod::{self, PodError};
 use crate::shim::{LoopError, Shim};
 use crate::worker::Jobs;
 
@@ -81,20 +81,15 @@ pub fn run(options: Options) -> Result<(), StartError> {
     chdir(&options.dir)
         .map_err(|errno| StartError::File { path: options.dir.clone(), source: errno.into() })?;
     pod::enter(&options)?;
-    let init = PodInit::start(options.share_pid)?;
+    let (pod_init, guard) =
+        if options.share_pid { (pod::start_init()?, None) } else { (0, Some(pod::guard::start()?)) };
     let exits = Exits::open(&options.dir)?;
     let root = options.dir.join("containers");
     make_folder(&root)?;
     let listener = listen(&options)?;
     write_file(&options.dir.join("shim.pid"), &std::process::id().to_string())?;
 
-    let pod_init = init.pid();
-    let jobs = Jobs {
-        root,
-        systemd_cgroup: options.systemd_cgroup,
-        pid_namespace: init.into_namespace(),
-        oom_score_adj,
-    };
+    let jobs = Jobs { root, systemd_cgroup: options.systemd_cgroup, guard, oom_score_adj };
     let mut shim = Shim::new(jobs, exits, pod_init, listener, signals)?;
     detach(&options)?;
     let result = shim.run();

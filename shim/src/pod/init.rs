@@ -1,75 +1,40 @@
-//! The pod's init: a forked child, without an exec, that is process 1 of a PID namespace. Where the pod
-//! shares PIDs its containers are in that namespace; elsewhere their own PID namespaces are below it. Either
-//! way the kernel kills them all when it ends, and it ends with the shim.
+//! The pod's init, where the pod shares PIDs: a forked child, without an exec, that is process 1 of the PID
+//! namespace that the containers join. The kernel kills them all when it ends, and it ends with the shim.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use super::PodError;
 
-/// A running init.
-#[derive(Debug)]
-pub(crate) struct PodInit {
-    pid: i32,
-    namespace: OwnedFd,
-}
-
-impl PodInit {
-    /// Forks it. `visible`: containers see it, so it keeps nothing of the host open to them.
-    pub(crate) fn start(visible: bool) -> Result<Self, PodError> {
-        // SAFETY: pidfd_open(2) of ourselves has no preconditions.
-        let parent = unsafe { owned(libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0)) };
-        let parent = parent.map_err(|source| PodError::new("pod init: open a pidfd", source))?;
-        let (ready, answer) = nix::unistd::pipe().map_err(|errno| PodError::new("pod init: pipe", errno))?;
-        // SAFETY: like fork(2), as no stack is given. The child makes system calls only.
-        let pid = unsafe {
-            let flags = libc::CLONE_NEWPID | libc::SIGCHLD;
-            libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0)
-        };
-        match pid {
-            ..0 => return Err(PodError::new("pod init: clone", io::Error::last_os_error())),
-            0 => be_init(parent.as_raw_fd(), answer.as_raw_fd(), visible),
-            _ => drop(answer),
+/// Forks it, and returns its id in the host's PID namespace.
+pub(crate) fn start_init() -> Result<i32, PodError> {
+    let parent = super::pidfd_of_self().map_err(|source| PodError::new("pod init: open a pidfd", source))?;
+    let (ready, answer) = nix::unistd::pipe().map_err(|errno| PodError::new("pod init: pipe", errno))?;
+    // SAFETY: like fork(2), as no stack is given. The child makes system calls only.
+    let pid = unsafe {
+        let flags = libc::CLONE_NEWPID | libc::SIGCHLD;
+        libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0)
+    };
+    match pid {
+        ..0 => return Err(PodError::new("pod init: clone", io::Error::last_os_error())),
+        0 => be_init(parent.as_raw_fd(), answer.as_raw_fd()),
+        _ => drop(answer),
+    }
+    let mut errno = [0; 4];
+    match nix::unistd::read(ready.as_fd(), &mut errno) {
+        Ok(4) if i32::from_le_bytes(errno) == 0 => {}
+        Ok(4) => {
+            let source = io::Error::from_raw_os_error(i32::from_le_bytes(errno));
+            return Err(PodError::new("pod init: leave the host's file system", source));
         }
-        let mut errno = [0; 4];
-        match nix::unistd::read(ready.as_fd(), &mut errno) {
-            Ok(4) if i32::from_le_bytes(errno) == 0 => {}
-            Ok(4) => {
-                let source = io::Error::from_raw_os_error(i32::from_le_bytes(errno));
-                return Err(PodError::new("pod init: leave the host's file system", source));
-            }
-            Ok(_) => return Err(PodError::new("pod init", io::Error::other("ended at its start"))),
-            Err(errno) => return Err(PodError::new("pod init: read its answer", errno)),
-        }
-        let path = format!("/proc/{pid}/ns/pid");
-        let namespace = File::open(&path).map_err(|source| PodError::new(path, source))?.into();
-        Ok(PodInit { pid: pid as i32, namespace })
+        Ok(_) => return Err(PodError::new("pod init", io::Error::other("ended at its start"))),
+        Err(errno) => return Err(PodError::new("pod init: read its answer", errno)),
     }
-
-    /// Its id in the host's PID namespace.
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid
-    }
-
-    /// Its PID namespace. The process goes on by itself.
-    pub(crate) fn into_namespace(self) -> OwnedFd {
-        self.namespace
-    }
-}
-
-/// # Safety
-/// `result` is what a system call returned that makes a descriptor.
-unsafe fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just made it for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(result as RawFd) })
+    Ok(pid as i32)
 }
 
 /// The life of the init. System calls only: it is the copy of a process that goes on using its memory.
-fn be_init(parent: RawFd, answer: RawFd, visible: bool) -> ! {
+fn be_init(parent: RawFd, answer: RawFd) -> ! {
     // SAFETY: plain system calls with valid arguments, in a process of its own; it never returns into the
     // copied stack.
     unsafe {
@@ -86,7 +51,7 @@ fn be_init(parent: RawFd, answer: RawFd, visible: bool) -> ! {
         libc::sigprocmask(libc::SIG_SETMASK, &signals, std::ptr::null_mut());
         libc::setsid();
         libc::prctl(libc::PR_SET_NAME, c"reeve-pod-init".as_ptr());
-        let errno = if visible { leave_host() } else { Ok(()) }.err().unwrap_or(0);
+        let errno = leave_host().err().unwrap_or(0);
         libc::write(answer, errno.to_le_bytes().as_ptr().cast(), 4);
         if errno != 0 {
             libc::_exit(1);

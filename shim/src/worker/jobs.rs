@@ -3,10 +3,10 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, open};
-use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::Mode;
 use nix::unistd::pipe2;
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Process, Spec};
@@ -15,6 +15,7 @@ use reeve_runtime::{Container, CreateRequest, Error, ExecRequest, Started, Stdio
 
 use super::{Outcome, Part, rootfs, watch};
 use crate::frame::Frame;
+use crate::pod::guard;
 use crate::timestamp;
 
 /// Why a job could not be done, as the client is told.
@@ -64,8 +65,8 @@ pub(crate) struct Jobs {
     /// The runtime's state root.
     pub(crate) root: PathBuf,
     pub(crate) systemd_cgroup: bool,
-    /// The PID namespace of the pod's init.
-    pub(crate) pid_namespace: OwnedFd,
+    /// Where the pod's guard takes pidfds; None where the pod shares PIDs and its init does the guarding.
+    pub(crate) guard: Option<UnixStream>,
     /// What the shim was started with: containers must not inherit what it set for itself.
     pub(crate) oom_score_adj: Option<String>,
 }
@@ -91,18 +92,18 @@ impl Jobs {
         let terminal = spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
         let (stdio, mut parts) = if terminal { (Stdio::Terminal, Vec::new()) } else { pipes(request.stdin)? };
         let rootfs = rootfs::make(&request.rootfs)?;
-        if own_pids {
-            // For children only. Below the pod init's namespace, so that nothing outlives the shim.
-            setns(&self.pid_namespace, CloneFlags::CLONE_NEWPID)
-                .map_err(step("enter the pod's PID namespace"))?;
-        }
-        let (_, started) = Container::create(CreateRequest {
+        let (container, started) = Container::create(CreateRequest {
             spec: Some(spec),
             rootfs,
             stdio,
             systemd_cgroup: self.systemd_cgroup,
             ..CreateRequest::new(&request.container_id, bundle, &self.root)
         })?;
+        if let Err(problem) = self.entrust(&started) {
+            guard::kill(&started.pidfd);
+            container.delete(true)?;
+            return Err(problem);
+        }
         parts.extend(watch::memory_of(started.pid).map(|watch| (Part::OomWatch, watch)));
         let mut outcome = process(started);
         outcome.parts.append(&mut parts);
@@ -208,6 +209,14 @@ impl Jobs {
             }
         }
         first.map_or_else(|| Ok(empty()), |error| Err(error.into()))
+    }
+
+    /// From here on the container ends when the shim does.
+    fn entrust(&self, started: &Started) -> Result<(), Problem> {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        let pidfd = started.pidfd.try_clone();
+        let entrusted = pidfd.and_then(|pidfd| guard::entrust(guard, pidfd));
+        entrusted.map_err(|error| Problem::Step("put the container under the pod's guard".into(), error))
     }
 
     fn reset_oom_score(&self) {

@@ -30,11 +30,10 @@ impl Worker {
     pub(crate) fn spawn(keep: &[RawFd], job: impl FnOnce() -> Frame) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let parent = std::process::id() as i32;
         // SAFETY: the process has one thread, so the child may go on in its copy of everything.
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
-            0 => work(parent, &theirs, keep, job),
+            0 => work(&theirs, keep, job),
             pid => Ok(Worker { pid, socket: ours, reader: FrameReader::default() }),
         }
     }
@@ -57,14 +56,11 @@ impl Worker {
     }
 }
 
-/// The child: an ordinary process again (default signals, dies with the shim), then the job.
-fn work(parent: i32, socket: &UnixStream, keep: &[RawFd], job: impl FnOnce() -> Frame) -> ! {
+/// The child: an ordinary process again, with default signals, then the job. It finishes that even when the shim
+/// is killed meanwhile, so that no container is left half made and out of the guard's sight.
+fn work(socket: &UnixStream, keep: &[RawFd], job: impl FnOnce() -> Frame) -> ! {
     // SAFETY: system calls with valid arguments in a process of its own.
     unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        if libc::getppid() != parent {
-            libc::_exit(1);
-        }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGPIPE] {
@@ -72,7 +68,7 @@ fn work(parent: i32, socket: &UnixStream, keep: &[RawFd], job: impl FnOnce() -> 
         }
         libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
     }
-    close_others(socket.as_raw_fd(), keep);
+    close_others(&[&[socket.as_raw_fd()], keep].concat());
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let mut writer = FrameWriter::default();
         writer.push(job());
@@ -82,10 +78,10 @@ fn work(parent: i32, socket: &UnixStream, keep: &[RawFd], job: impl FnOnce() -> 
     unsafe { libc::_exit(if matches!(done, Ok(true)) { 0 } else { 1 }) }
 }
 
-/// Closes what belongs to other containers and connections, whose ends must be seen when they end.
-fn close_others(socket: RawFd, keep: &[RawFd]) {
-    let mut kept = vec![socket];
-    kept.extend_from_slice(keep);
+/// Closes what belongs to other containers and connections, whose ends must be seen when they end. For a forked
+/// child that ends with _exit.
+pub(crate) fn close_others(keep: &[RawFd]) {
+    let mut kept = keep.to_vec();
     kept.sort_unstable();
     let mut next = 3;
     for fd in kept.into_iter().filter(|fd| *fd >= 3) {

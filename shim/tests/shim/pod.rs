@@ -267,7 +267,13 @@ impl Pod {
         }
     }
 
-    pub(crate) fn signal(&self, id: &str, exec: &str, signal: i32, all: bool) -> Result<response::Kind, Error> {
+    pub(crate) fn signal(
+        &self,
+        id: &str,
+        exec: &str,
+        signal: i32,
+        all: bool,
+    ) -> Result<response::Kind, Error> {
         let (container_id, exec_id) = (id.to_owned(), exec.to_owned());
         self.ask(request::Kind::Signal(Signal { container_id, exec_id, signal: signal as u32, all }))
     }
