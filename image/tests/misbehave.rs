@@ -3,13 +3,12 @@
 
 mod common;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::images::{Builder, Packing, TestImage, image};
 use common::registry::{Access, Fault, basic, start};
 use common::tars::{file, tar};
-use common::{leftovers, open};
+use common::{assert_empty_soon, open};
 use reeve_image::{Auth, Error, Images};
 
 /// Does not compress, so that byte counts of the blob are like those of the content.
@@ -127,8 +126,7 @@ async fn gives_up_with_an_error_that_names_all() {
             assert!(error.contains(&layer), "{error}");
         }
         assert!(images.list().is_empty());
-        images.collect_garbage(&[]).await.unwrap();
-        assert_eq!(leftovers(root.path()), Vec::<PathBuf>::new(), "{fault:?}");
+        assert_empty_soon(&images, root.path()).await;
     }
 }
 
@@ -160,9 +158,7 @@ async fn unpacked_content_must_be_what_the_configuration_says() {
     let name = registry.push("app", "v1", &builder.build());
     let error = images.pull(&name, None, None).await.unwrap_err();
     assert!(matches!(&error, Error::WrongDiffId { expected, .. } if *expected == other), "{error}");
-    images.collect_garbage(&[]).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(leftovers(root.path()), Vec::<PathBuf>::new());
+    assert_empty_soon(&images, root.path()).await;
 }
 
 #[tokio::test]
@@ -258,9 +254,7 @@ async fn a_dropped_pull_leaves_nothing() {
     registry.fault(&built.layer_digest(0).to_string(), Fault::Slow(Duration::from_millis(20)), 1);
     let pull = tokio::time::timeout(Duration::from_millis(300), images.pull(&name, None, None)).await;
     assert!(pull.is_err());
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    images.collect_garbage(&[]).await.unwrap();
-    assert_eq!(leftovers(root.path()), Vec::<PathBuf>::new());
+    assert_empty_soon(&images, root.path()).await;
     // And does not stand in the way of the next.
     check_content(&images, &images.pull(&name, None, None).await.unwrap());
 }

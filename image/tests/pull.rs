@@ -37,7 +37,7 @@ async fn pulls_all_packings_of_both_families() {
             let pulled = images.pull(&name, None, None).await.unwrap();
             assert_eq!(pulled.id, built.id());
             assert_eq!(pulled.manifest, built.digest());
-            assert_eq!(pulled.repo_tags, [name.clone()]);
+            assert_eq!(pulled.repo_tags, std::slice::from_ref(&name));
             assert_eq!(pulled.repo_digests, [registry.name(&format!("team/app@{}", built.digest()))]);
             assert_eq!(pulled.config.config().as_ref().unwrap().cmd().as_ref().unwrap(), &["/hello"]);
             assert_eq!(read(&images, &pulled, "bin/hello").as_deref(), Some("hello world"));

@@ -22,6 +22,9 @@ pub(super) enum Source {
     Tar { file: File, path: PathBuf, members: HashMap<TreePath, Member> },
 }
 
+/// A member's bytes.
+pub(super) type Content<'a> = Box<dyn Read + Send + 'a>;
+
 pub(super) enum Member {
     File { offset: u64, size: u64 },
     Link(TreePath),
@@ -59,7 +62,7 @@ impl Source {
     }
 
     /// A reader of one member, and its size; `None` where there is none of that name.
-    pub(super) fn member(&self, name: &str) -> Result<Option<(Box<dyn Read + Send + '_>, u64)>, Error> {
+    pub(super) fn member(&self, name: &str) -> Result<Option<(Content<'_>, u64)>, Error> {
         let key = TreePath::parse(name.as_bytes()).map_err(|error| self.wrong(error.to_string()))?;
         match self {
             Source::Folder(folder) => {

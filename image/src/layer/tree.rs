@@ -13,7 +13,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, makedev, mkdirat, mknodat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::path::TreePath;
-use super::remove::{open_folder, remove_tree};
+use super::remove::remove_tree;
 
 /// What stood in the way of a new entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,11 +93,6 @@ impl Tree {
         // A symlink may have been on the way to the remembered folder.
         self.last = None;
         Ok(if is_whiteout(&stat) { Cleared::Whiteout } else { Cleared::Other })
-    }
-
-    /// Opens the folder just made or kept.
-    pub(crate) fn open_child(&self, folder: BorrowedFd<'_>, name: &CString) -> io::Result<OwnedFd> {
-        open_folder(folder, name)
     }
 }
 

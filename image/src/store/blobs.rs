@@ -43,10 +43,6 @@ impl Store {
         self.state().has_blob(digest)
     }
 
-    pub(crate) fn blob_size(&self, digest: &Digest) -> Option<u64> {
-        self.state().blobs.get(digest).copied()
-    }
-
     pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.content.join("blobs").join(digest.algorithm().name()).join(digest.hex())
     }

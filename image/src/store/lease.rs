@@ -15,7 +15,7 @@ pub(crate) enum Key {
 
 /// Keeps blobs and layers while it lives. It is taken before looking whether they are there, so that
 /// between the look and the use nothing disappears.
-pub struct Lease {
+pub(crate) struct Lease {
     state: Arc<Mutex<State>>,
     keys: Vec<Key>,
 }

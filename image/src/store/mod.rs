@@ -18,8 +18,7 @@ use nix::fcntl::{Flock, FlockArg};
 pub(crate) use blobs::{Ingest, Ingested};
 pub(crate) use catalog::{Catalog, MAX_DOCUMENT, Stored, to_json};
 pub(crate) use layers::{LayerInfo, WorkDir};
-pub(crate) use lease::Key;
-pub use lease::Lease;
+pub(crate) use lease::{Key, Lease};
 
 use crate::error::at;
 use crate::{Digest, Error, Usage};

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 pub mod images;
+pub mod layers;
 pub mod registry;
 pub mod tars;
 
@@ -25,6 +26,24 @@ pub fn config(root: &Path) -> Config {
 
 pub async fn open(root: &Path) -> Images {
     Images::open(config(root)).await.unwrap()
+}
+
+/// A folder in memory where there is one: hundreds of small stores need not wait for the disk.
+pub fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+/// Collects garbage until nothing is left: a layer that was being finished when its pull failed comes late.
+pub async fn assert_empty_soon(images: &Images, root: &Path) {
+    for _ in 0..100 {
+        images.collect_garbage(&[]).await.unwrap();
+        if leftovers(root).is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("left behind: {:?}", leftovers(root));
 }
 
 /// Everything in a store that is no empty folder and no bookkeeping: blobs, layers, and what should not be.
