@@ -64,6 +64,8 @@ pub(crate) struct Container {
     pub(crate) execs: Vec<Exec>,
     pub(crate) oom_watch: Option<OwnedFd>,
     pub(crate) oom_kills: u64,
+    /// A worker counts; what the watch says meanwhile is heard afterwards.
+    pub(crate) counting: bool,
     wants_stdin: bool,
     stdin_once: bool,
 }
@@ -87,6 +89,7 @@ impl Container {
             execs: Vec::new(),
             oom_watch: None,
             oom_kills: 0,
+            counting: false,
             wants_stdin: request.stdin,
             stdin_once: request.stdin_once,
         })

@@ -41,7 +41,12 @@ impl Shim {
             Errand::Read => {}
             Errand::Delete(container) => self.deleted(container, &outcome),
             Errand::Autopsy(container) => self.stopped(container, &outcome),
-            Errand::CountOoms(container) => self.note_ooms(container, outcome.oom_kills),
+            Errand::CountOoms(container) => {
+                if let Some(counted) = self.containers.get_mut(&container) {
+                    counted.counting = false;
+                }
+                self.note_ooms(container, outcome.oom_kills);
+            }
             Errand::Clear => {
                 if let Some(error) = &outcome.response.error {
                     crate::note(format_args!("at the end: {}", error.message));

@@ -172,7 +172,7 @@ impl Shim {
             for (index, stream) in container.streams.iter().enumerate().rev() {
                 list.push((Token::Output(*key, index), stream.fd.as_fd(), input));
             }
-            if let Some(watch) = &container.oom_watch {
+            if let Some(watch) = container.oom_watch.as_ref().filter(|_| !container.counting) {
                 list.push((Token::OomWatch(*key), watch.as_fd(), input));
             }
             let full = match &container.input {
@@ -360,20 +360,26 @@ impl Shim {
     }
 
     fn oom_watch_spoke(&mut self, key: Key) {
-        let Some(container) = self.containers.get_mut(&key) else {
-            return;
-        };
+        let Some(container) = self.containers.get_mut(&key) else { return };
         let Some(watch) = &container.oom_watch else { return };
-        // What it says does not matter: eventfd and inotify are emptied alike.
-        if !matches!(attach::read(watch, &mut self.buffer[..4096]), Ok(Some(1..))) {
-            container.oom_watch = None;
+        // An eventfd (cgroup v1) gives 8 bytes, and speaks before the kill is counted; inotify (v2) gives more,
+        // and speaks after.
+        let early = match attach::read(watch, &mut self.buffer[..4096]) {
+            Ok(Some(count)) if count > 0 => count == 8,
+            _ => {
+                container.oom_watch = None;
+                return;
+            }
+        };
+        if !container.is_alive() {
+            return;
         }
-        if container.is_alive() {
-            let id = container.id.clone();
-            // The count also comes with the container's end; a worker that cannot be had now is no loss.
-            let _ = self.employ(None, Errand::CountOoms(key), &[], |jobs| {
-                jobs.framed(|jobs| jobs.autopsy(&id, false))
-            });
+        let (id, known) = (container.id.clone(), container.oom_kills);
+        let job = |jobs: &Jobs| jobs.framed(|jobs| jobs.count_ooms(&id, known, early));
+        // The count also comes with the container's end; a worker that cannot be had now is no loss.
+        let counting = self.employ(None, Errand::CountOoms(key), &[], job).is_ok();
+        if let Some(container) = self.containers.get_mut(&key) {
+            container.counting = counting;
         }
     }
 

@@ -18,6 +18,10 @@ use crate::frame::Frame;
 use crate::pod::guard;
 use crate::timestamp;
 
+/// How often and how far apart a count of OOM kills is looked at: two seconds in all.
+const OOM_LOOKS: u32 = 200;
+const OOM_PAUSE_MS: u8 = 10;
+
 /// Why a job could not be done, as the client is told.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
@@ -189,6 +193,22 @@ impl Jobs {
             Ok(()) | Err(Error::WrongState { .. }) => Ok(outcome),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// How many processes were killed for memory. `early`: the kill that is asked about may not be counted yet,
+    /// so a count above `known` is waited for, as long as a process may take to die.
+    pub(crate) fn count_ooms(&self, id: &str, known: u64, early: bool) -> Result<Outcome, Problem> {
+        let container = self.load(id)?;
+        let mut outcome = empty();
+        for _ in 0..if early { OOM_LOOKS } else { 1 } {
+            outcome.oom_kills = container.oom_kills()?;
+            if outcome.oom_kills > known || !early {
+                break;
+            }
+            // The kernel announces the counting nowhere.
+            nix::poll::poll(&mut [], OOM_PAUSE_MS).map_err(step("wait for the count of OOM kills"))?;
+        }
+        Ok(outcome)
     }
 
     pub(crate) fn delete(&self, id: &str) -> Result<Outcome, Problem> {

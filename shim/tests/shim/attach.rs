@@ -72,7 +72,7 @@ fn without_stdin_once_the_next_client_goes_on() {
 #[test]
 fn a_client_that_does_not_read_holds_up_nobody() {
     let pod = Pod::new();
-    let script = "yes 0123456789012345678901234567890123456789 | head -c 4000000; echo done; cat";
+    let script = "yes 0123456789012345678901234567890123456789 | head -n 100000; echo done; cat";
     pod.create(&interactive(&pod, script, true, false)).unwrap();
     let (mut slow, stdout) = std::io::pipe().unwrap();
     let (stdin, to) = std::io::pipe().unwrap();

@@ -91,7 +91,7 @@ fn what_cannot_be_run_is_refused() {
 fn a_terminal_belongs_to_the_client() {
     let pod = Pod::new();
     pod.run(&pod.script("c", "exec sleep 1000"));
-    let script = ["sh", "-c", "stty size; read line; stty size; exit 4"];
+    let script = ["sh", "-c", "echo up; read line; stty size; exit 4"];
     let mut descriptors = exec(&pod, request("e", &script, true), Vec::new()).unwrap();
     let mut terminal = File::from(descriptors.remove(0));
     let size = libc::winsize { ws_row: 33, ws_col: 99, ws_xpixel: 0, ws_ypixel: 0 };
@@ -103,7 +103,7 @@ fn a_terminal_belongs_to_the_client() {
             seen.extend_from_slice(&buffer[..count]);
         }
     };
-    read_until(&mut terminal, b"0 0");
+    read_until(&mut terminal, b"up");
     // SAFETY: TIOCSWINSZ reads a winsize.
     let result = unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&terminal), libc::TIOCSWINSZ, &size) };
     assert_eq!(result, 0);
