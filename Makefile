@@ -31,7 +31,7 @@ build: setup-build ## Build the static binaries and the quick start's image into
 	cargo build --locked --profile small -p reeve-runtime -p reeve-shim
 	@install -d $(DIST)
 	@install -m 0755 $(BIN)/release/reeve $(BIN)/small/reeve-runtime $(BIN)/small/reeve-shim $(DIST)/
-	$(BIN)/release/quickstart-image $(BIN)/release/reeve-quickstart $(QUICKSTART)
+	$(BIN)/release/reeve-quickstart-image $(BIN)/release/reeve-quickstart $(QUICKSTART)
 
 run: build ## Run the agent on manifests/quickstart until Ctrl-C
 	$(DIST)/reeve agent --manifests manifests/quickstart --import $(QUICKSTART) $(ARGS)

@@ -81,6 +81,13 @@ impl Image {
         Image::new(vec![base_layer(), Layer::of_tar(&debian_tar(packages))], config)
     }
 
+    /// The same with one more layer on top.
+    #[must_use]
+    pub fn with(mut self, layer: Layer) -> Image {
+        self.layers.push(layer);
+        self
+    }
+
     fn config_blob(&self) -> Vec<u8> {
         let diff_ids: Vec<_> = self.layers.iter().map(|layer| layer.diff_id.as_str()).collect();
         let config = json!({

@@ -216,10 +216,14 @@ impl<'lab> Node<'lab> {
 
     /// A `crictl` command at this node.
     pub fn crictl(&self, arguments: &[&str]) -> Output {
-        let endpoint = format!("unix://{}", self.cri_socket().display());
+        let config = self.lab.path(format!("{}-crictl.yaml", self.name));
+        let socket = self.cri_socket();
+        let text = format!("runtime-endpoint: unix://{0}\nimage-endpoint: unix://{0}\ntimeout: 30\n", socket.display());
+        fs::write(&config, text).expect("scratch");
         self.lab
             .command(tools::go_tool("crictl"))
-            .args(["--runtime-endpoint", &endpoint, "--image-endpoint", &endpoint, "--timeout", "30s"])
+            .arg("--config")
+            .arg(config)
             .args(arguments)
             .output()
             .expect("crictl")

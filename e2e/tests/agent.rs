@@ -220,8 +220,8 @@ spec:
   - name: main
     image: e2e.test/busybox:1
     command: [sh, -c]
-    args: ['cat /shared/order; cat /host/from-host; echo $(GREETING) $$(GREETING); id; touch /host/x || echo read-only; {SLEEP_INLINE}']
-    env: [{{name: NAME, value: reeve}}, {{name: GREETING, value: 'hello $(NAME)'}}]
+    args: ['cat /shared/order; cat /host/from-host; echo $(GREETING) $ESCAPED; id; touch /host/x || echo read-only; {SLEEP_INLINE}']
+    env: [{{name: NAME, value: reeve}}, {{name: GREETING, value: 'hello $(NAME)'}}, {{name: ESCAPED, value: '$$(NAME)'}}]
     resources: {{requests: {{cpu: 100m, memory: 32Mi}}, limits: {{memory: 64Mi}}}}
     volumeMounts: [{{name: shared, mountPath: /shared}}, {{name: host, mountPath: /host, readOnly: true}}]
   volumes: [{{name: shared, emptyDir: {{}}}}, {{name: host, hostPath: {{path: {host}, type: Directory}}}}]
@@ -239,7 +239,7 @@ spec:
     });
     let lines: Vec<_> = log.lines().filter(|line| !line.contains("touch:")).collect();
     assert_eq!(lines[..2], ["first", "second"]);
-    assert!(log.contains("hosthello reeve $(GREETING)"), "{log}");
+    assert!(log.contains("hosthello reeve $(NAME)"), "{log}");
     assert!(log.contains("uid=1000 gid=2000") && log.contains("3000"), "{log}");
     node.empty();
 }

@@ -123,7 +123,7 @@ fn images_are_listed_inspected_and_removed() {
     assert!(used.parse::<u64>().expect("bytes") > 0, "{usage}");
     node.crictl_ok(&["rmi", &id]);
     assert!(!node.crictl(&["inspecti", &bench.image]).status.success());
-    node.crictl_ok(&["rmi", &id, "--prune"]);
+    node.crictl_ok(&["rmi", "--prune"]);
 }
 
 #[test]
