@@ -16,16 +16,24 @@ pub(crate) struct ProcessId {
 }
 
 impl ProcessId {
-    /// The process that has this number now.
+    /// The process that has this number now, also one that has ended and is not reaped.
     pub(crate) fn of(pid: u32) -> io::Result<Self> {
+        Ok(Self::look(pid)?.0)
+    }
+
+    /// With its state, `Z` for one that has ended.
+    fn look(pid: u32) -> io::Result<(Self, char)> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // The name, in parentheses, may hold anything: count fields from the last one.
         let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
-        let started = fields.split_ascii_whitespace().nth(19).and_then(|field| field.parse().ok());
-        Ok(Self { pid, started: started.ok_or(io::ErrorKind::InvalidData)? })
+        let fields: Vec<_> = fields.split_ascii_whitespace().collect();
+        let started = fields.get(19).and_then(|field| field.parse().ok());
+        let state = fields.first().and_then(|field| field.chars().next());
+        let (started, state) = started.zip(state).ok_or(io::ErrorKind::InvalidData)?;
+        Ok((Self { pid, started }, state))
     }
 
-    /// A hold on the process; none when it has gone.
+    /// A hold on the process; none when it has ended.
     pub(crate) fn open(self) -> io::Result<Option<Pidfd>> {
         let pidfd = match Pidfd::open(self.pid) {
             Ok(pidfd) => pidfd,
@@ -33,8 +41,12 @@ impl ProcessId {
             Err(error) => return Err(error),
         };
         // Read after the descriptor is there: from here on the number cannot pass to another process unseen.
-        match Self::of(self.pid) {
-            Ok(now) if now == self => Ok(Some(pidfd)),
+        match Self::look(self.pid) {
+            Ok((now, 'Z' | 'X')) if now == self => {
+                pidfd.reap();
+                Ok(None)
+            }
+            Ok((now, _)) if now == self => Ok(Some(pidfd)),
             Ok(_) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),

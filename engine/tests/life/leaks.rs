@@ -29,6 +29,8 @@ fn find(dir: &Path, cgroup: &str) -> Vec<String> {
     for parent in ["run/sandboxes", "run/shims", "run/containers", "root/containers"] {
         left.extend(names(&dir.join(parent)).into_iter().map(|name| format!("{parent}/{name}")));
     }
+    let pins = names(&dir.join("run/netns"));
+    left.extend(pins.into_iter().filter(|name| name.len() == 64).map(|name| format!("netns {name}")));
     for hierarchy in hierarchies() {
         let path = hierarchy.join(cgroup.trim_start_matches('/'));
         left.extend(subdirs(&path).iter().map(|dir| format!("cgroup {}", dir.display())));

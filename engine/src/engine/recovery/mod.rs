@@ -96,10 +96,13 @@ impl Inner {
         let Some(process) = process.filter(|_| alive) else {
             return self.lose(entry).await;
         };
-        self.undo_starts(entry).await?;
-        self.reconcile(entry).await?;
+        let settled = match self.undo_starts(entry).await {
+            Ok(()) => self.reconcile(entry).await,
+            Err(error) => Err(error),
+        };
         self.repeat_updates(entry).await;
+        // A shim that does not answer now may do so later; its task keeps trying.
         self.watch(entry, process);
-        Ok(())
+        settled
     }
 }

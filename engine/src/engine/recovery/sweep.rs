@@ -14,8 +14,8 @@ impl Inner {
     pub(super) async fn end_unknown_shims(&self) -> Result<()> {
         let dir = self.config.shims_dir();
         for (id, process) in blocking(move || shims_below(&dir)).await? {
-            let known = self.sandboxes.get(&id).and_then(|entry| entry.record.get().shim);
-            if known == Some(process) {
+            // A shim is started once, and on record from then on; what else looks like it was forked by it.
+            if self.sandboxes.get(&id).is_some_and(|entry| entry.record.get().shim.is_some()) {
                 continue;
             }
             tracing::info!(sandbox = id, pid = process.pid, "ending a shim that no record names");

@@ -25,6 +25,7 @@ impl Inner {
         if !stopped {
             self.stop_locked(entry).await?;
         }
+        failpoint::pass("remove_sandbox.after_stop");
         entry.record.change(&self.store, |record| record.phase = SandboxPhase::Removing).await?;
         failpoint::pass("remove_sandbox.after_intent");
         for container in self.containers_of(&entry.id) {
