@@ -81,7 +81,7 @@ async fn history(seed: u64) {
 #[test]
 fn random_histories_keep_every_rule_and_converge() {
     let first: u64 = std::env::var("REEVE_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
-    let count: u64 = std::env::var("REEVE_HISTORIES").ok().and_then(|s| s.parse().ok()).unwrap_or(300);
+    let count: u64 = std::env::var("REEVE_HISTORIES").ok().and_then(|s| s.parse().ok()).unwrap_or(150);
     for seed in first..first + count {
         let run = std::panic::AssertUnwindSafe(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();

@@ -145,10 +145,8 @@ fn states(from: &Sources<'_>, c: &Container, list: &[proto::ContainerStatus]) ->
             (ContainerState { running, ..ContainerState::default() }, older)
         }
         Ok(proto::ContainerState::ContainerExited) => {
-            let shows_wait = matches!(
-                from.plan.waiting.get(&c.name),
-                Some(Waiting::CrashLoop { .. } | Waiting::Retry(_) | Waiting::Creating | Waiting::Sandbox)
-            );
+            let shows_wait =
+                matches!(from.plan.waiting.get(&c.name), Some(Waiting::CrashLoop { .. } | Waiting::Retry(_)));
             if shows_wait { (waiting(from, c, Some(newest)), terminated(newest)) } else { (terminated(newest), older) }
         }
         _ => (waiting(from, c, Some(newest)), older),

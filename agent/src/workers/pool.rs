@@ -148,13 +148,7 @@ impl Pool {
     }
 
     fn start(&mut self, pod: &DesiredPod) {
-        let record = Record {
-            source: pod.source.to_string(),
-            pod: Pod::clone(&pod.pod),
-            accepted: self.handles.clock.now(),
-            ending: None,
-            finished: None,
-        };
+        let record = Record::new(&pod.source, Pod::clone(&pod.pod), self.handles.clock.now());
         let key = pod.key();
         // Intent before the deed: what is not on disk could be lost with the agent.
         if let Err(error) = record.write(&self.handles.config.pod_dir(&key.uid)) {
@@ -207,9 +201,7 @@ impl Pool {
                 for key in strays {
                     tracing::info!(pod = %key, "ending a pod that nothing declares");
                     let pod = bare_pod(&key);
-                    let accepted = self.handles.clock.now();
-                    let source = String::new();
-                    self.spawn(Record { source, pod, accepted, ending: None, finished: None }, true);
+                    self.spawn(Record::new("", pod, self.handles.clock.now()), true);
                 }
             }
             Err(status) => tracing::debug!(status = status.message(), "cannot list sandboxes"),

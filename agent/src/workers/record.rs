@@ -1,5 +1,6 @@
 //! What the agent keeps of a pod on disk, so that it starts offline and ends what it was ending.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -33,12 +34,30 @@ pub(crate) struct Record {
     /// When it was told to end.
     #[serde(default)]
     pub(crate) ending: Option<Timestamp>,
+    /// Containers, by id, that their probes found started and ready: a new agent goes on from there.
+    #[serde(default)]
+    pub(crate) started: BTreeSet<String>,
+    #[serde(default)]
+    pub(crate) ready: BTreeSet<String>,
     /// Its last status, once it has finished for good.
     #[serde(default)]
     pub(crate) finished: Option<PodStatus>,
 }
 
 impl Record {
+    /// The record of a pod that is accepted now.
+    pub(crate) fn new(source: &str, pod: Pod, accepted: Timestamp) -> Record {
+        Record {
+            source: source.to_owned(),
+            pod,
+            accepted,
+            ending: None,
+            started: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            finished: None,
+        }
+    }
+
     pub(crate) fn file(pod_dir: &Path) -> PathBuf {
         pod_dir.join("pod.json")
     }

@@ -52,8 +52,6 @@ pub(crate) struct Worker {
     wishes: watch::Receiver<Wish>,
     stale: Arc<Notify>,
     seen: Arc<Seen>,
-    /// Whether `seen` has been read since the worker started.
-    known: bool,
     verdicts: Verdicts,
     probes: Probes,
     probed: mpsc::UnboundedReceiver<Verdict>,
@@ -63,7 +61,6 @@ pub(crate) struct Worker {
     failures: BTreeMap<Task, Failure>,
     told: HashSet<(String, u32)>,
     status: Option<PodStatus>,
-    deadline_passed: bool,
 }
 
 impl Worker {
@@ -78,19 +75,21 @@ impl Worker {
             status: record.finished.clone(),
             handles,
             agent,
-            record,
             wishes,
             stale: stale.clone(),
             seen: Arc::default(),
-            known: false,
-            verdicts: Verdicts::default(),
+            verdicts: Verdicts {
+                started: record.started.iter().cloned().collect(),
+                ready: record.ready.iter().cloned().collect(),
+                ..Verdicts::default()
+            },
             probed,
             jobs: JoinSet::new(),
             doing: BTreeMap::new(),
             last: HashMap::new(),
             failures: BTreeMap::new(),
             told: HashSet::new(),
-            deadline_passed: false,
+            record,
         };
         (worker, Mail { wishes: sender, stale })
     }
@@ -145,7 +144,6 @@ impl Worker {
         match seen.refresh(&self.handles.cri, &self.key.uid, &self.agent).await {
             Ok(()) => {
                 self.seen = Arc::new(seen);
-                self.known = true;
                 self.prune_verdicts();
                 true
             }
@@ -217,9 +215,6 @@ impl Worker {
     }
 
     fn publish(&mut self, plan: &Plan, now: Timestamp) {
-        if let Outcome::Finished { deadline: true, .. } = plan.outcome {
-            self.deadline_passed = true;
-        }
         let mut pod = self.record.pod.clone();
         if let Some(since) = self.record.ending {
             pod.metadata.deletion_timestamp.get_or_insert(Time(since));
@@ -355,6 +350,13 @@ impl Worker {
             (ProbeKind::Readiness, false) => drop(self.verdicts.ready.remove(&id)),
             (ProbeKind::Startup | ProbeKind::Liveness, false) => drop(self.verdicts.unhealthy.insert(id, kind)),
             (ProbeKind::Liveness, true) => {}
+        }
+        let started = self.verdicts.started.iter().cloned().collect();
+        let ready = self.verdicts.ready.iter().cloned().collect();
+        if (&started, &ready) != (&self.record.started, &self.record.ready) {
+            self.record.started = started;
+            self.record.ready = ready;
+            self.save();
         }
     }
 
