@@ -27,7 +27,8 @@ const ALLOW_MULTI: u32 = 2;
 /// `BPF_DEVCG_DEV_*` and `BPF_DEVCG_ACC_*` of linux/bpf.h.
 const DEV_BLOCK: i32 = 1;
 const DEV_CHAR: i32 = 2;
-const ACCESSES: [(i32, fn(&Rule) -> bool); 3] =
+type Takes = fn(&Rule) -> bool;
+const ACCESSES: [(i32, Takes); 3] =
     [(1, |rule| rule.access.mknod), (2, |rule| rule.access.read), (4, |rule| rule.access.write)];
 
 /// `struct bpf_insn` of linux/bpf.h.

@@ -174,7 +174,7 @@ pub(super) mod tests {
             r#"[{"allow":true,"type":"c","access":"rx"}]"#,
             r#"[{"allow":true,"type":"a","major":1}]"#,
         ] {
-            let text = parsed(wrong).err().expect(wrong).to_string();
+            let text = parsed(wrong).expect_err(wrong).to_string();
             assert!(text.contains("linux.resources.devices[0]"), "{text}");
         }
     }

@@ -169,6 +169,11 @@ fn tree(directory: &Path) -> Vec<PathBuf> {
 }
 
 fn remove_tree(directory: &Path) -> Result<(), Error> {
+    // Most containers make no cgroups of their own.
+    match std::fs::remove_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {}
+        _ => return Ok(()),
+    }
     for directory in tree(directory).iter().rev() {
         let mut attempts = 0;
         loop {

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{Cgroup, Hierarchy};
 use crate::Error;
-use crate::sys::fs::{CGROUP2_MAGIC, magic};
+use crate::sys::fs::{CGROUP2_MAGIC, magic, read_text};
 
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -29,7 +29,7 @@ impl Mounts {
             let hierarchies = vec![Hierarchy { mount: root.to_owned(), controllers: Vec::new() }];
             return Ok(Mounts { unified: true, hierarchies });
         }
-        let table = std::fs::read_to_string("/proc/self/mountinfo")
+        let table = read_text(Path::new("/proc/self/mountinfo"))
             .map_err(|error| Error::file("read", "/proc/self/mountinfo", error))?;
         let hierarchies = parse(&table);
         if hierarchies.iter().all(Hierarchy::is_v2) {

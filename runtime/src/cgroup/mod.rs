@@ -101,5 +101,5 @@ fn write(path: &Path, value: &str) -> Result<(), Error> {
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|error| failed(path, format!("read: {error}")))
+    crate::sys::fs::read_text(path).map_err(|error| failed(path, format!("read: {error}")))
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::cgroup::Cgroup;
+use crate::sys::fs::read_text;
 
 const FILE: &str = "state.json";
 /// runc's limit; it is a file name.
@@ -98,7 +99,7 @@ pub(super) fn check_id(id: &str) -> Result<(), Error> {
 
 /// When process `pid` started, field 22 of proc_pid_stat(5); none for a zombie and where there is no process.
 pub(super) fn start_time(pid: i32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let text = read_text(Path::new(&format!("/proc/{pid}/stat"))).ok()?;
     // The name in parentheses may have anything in it.
     let mut fields = text.get(text.rfind(')')? + 2..)?.split(' ');
     let state = fields.next()?;

@@ -1,8 +1,10 @@
 //! Opening paths that someone else controls: openat2(2), and checks of what was opened.
 
 use std::ffi::CStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use super::check_fd;
 
@@ -56,6 +58,15 @@ pub(crate) fn openat2(at: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64)
 /// The type of the file system that `fd` is on.
 pub(crate) fn magic(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(nix::sys::statfs::fstatfs(fd)?.filesystem_type().0 as u64)
+}
+
+/// A file of procfs, cgroupfs or the like: these tell no size, and reading them in small steps asks the kernel to
+/// format them again and again.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    const USUAL: usize = 4096;
+    let mut text = String::with_capacity(USUAL);
+    File::open(path)?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// fstat(2), also of an O_PATH descriptor.

@@ -1,6 +1,6 @@
 //! A bundle of the tests' own making, and the binary under test.
 // Every test program uses another part of this.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, clippy::print_stderr)]
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

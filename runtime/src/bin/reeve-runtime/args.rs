@@ -39,6 +39,8 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+// There is one of it in a process' life.
+#[allow(clippy::large_enum_variant)]
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Make a container, whose program then waits for `start`

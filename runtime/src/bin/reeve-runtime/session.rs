@@ -67,7 +67,9 @@ impl Session {
             let mut hung_up = false;
             if let Some(terminal) = &terminal {
                 hung_up = output && !copy(terminal.master.as_fd(), io::stdout().as_fd());
-                typing = typing && !(input && !copy(stdin.as_fd(), terminal.master.as_fd()));
+                if typing && input {
+                    typing = copy(stdin.as_fd(), terminal.master.as_fd());
+                }
             }
             if ended && (terminal.is_none() || !output || hung_up) {
                 drop(terminal);
