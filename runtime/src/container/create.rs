@@ -41,8 +41,9 @@ pub(super) fn create(req: CreateRequest<'_>) -> Result<(Container, Started), Err
     check_terminal(config.process().as_ref(), &req.stdio, req.console_socket)?;
     let asked = config.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
     let cgroup = mounts.place(asked, req.id, req.systemd_cgroup)?;
-    cgroup.check_free()?;
     let directory = record::make_directory(req.root, req.id)?;
+    // Not `undo`: that would kill the processes in a cgroup that is not ours.
+    cgroup.check_free().inspect_err(|_| drop(std::fs::remove_dir(&directory)))?;
     let mut making = Making {
         container: Container { directory, record: new_record(&req, &config, bundle, &namespaces, cgroup) },
         child: None,
