@@ -290,6 +290,15 @@ impl<'lab> Node<'lab> {
         self.pods().into_iter().find(|pod| pod["metadata"]["name"] == name)
     }
 
+    /// Process id of the first process of a pod's first container, as the runtime's verbose status has it.
+    pub fn pod_pid(&self, name: &str) -> u64 {
+        let pod = self.pod(name).unwrap_or_else(|| panic!("no pod {name}"));
+        let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().expect("an id").to_owned();
+        let id = id.rsplit('/').next().expect("an id");
+        let inspected: Value = serde_json::from_str(&self.crictl_ok(&["inspect", id])).expect("JSON");
+        inspected["info"]["pid"].as_u64().expect("a pid in the verbose status")
+    }
+
     /// Waits until a pod satisfies `condition`, and returns it.
     pub fn wait_pod(&self, name: &str, what: &str, seconds: u64, condition: impl Fn(&Value) -> bool) -> Value {
         let mut last = None;

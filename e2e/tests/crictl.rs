@@ -83,7 +83,7 @@ fn a_pod_from_run_to_removal() {
     assert!(inspected["status"]["network"]["ip"].as_str().is_some_and(|ip| ip.starts_with("10.88.")), "{inspected}");
 
     node.crictl_ok(&["update", "--memory", "134217728", &id]);
-    node.crictl_ok(&["stop", &id]);
+    node.crictl_ok(&["stop", "--timeout", "10", &id]);
     let inspected: Value = serde_json::from_str(&node.crictl_ok(&["inspect", &id])).expect("JSON");
     assert_eq!(inspected["status"]["exitCode"], 3, "{inspected}");
     assert_eq!(inspected["status"]["state"], "CONTAINER_EXITED");

@@ -28,14 +28,6 @@ fn node_with_busybox(lab: &Lab) -> Node<'_> {
     node
 }
 
-/// Process id of a container's first process.
-fn pid_of(node: &Node, pod: &Value) -> u64 {
-    let id = container(pod)["containerID"].as_str().expect("id");
-    let id = id.rsplit('/').next().expect("id");
-    let inspected: Value = serde_json::from_str(&node.crictl_ok(&["inspect", id])).expect("JSON");
-    inspected["info"]["pid"].as_u64().expect("a pid in the verbose status")
-}
-
 #[test]
 fn pods_outlive_the_daemon() {
     let lab = Lab::new();
@@ -46,7 +38,7 @@ fn pods_outlive_the_daemon() {
         .replace("    command:", "    volumeMounts: [{name: stop, mountPath: /stop}]\n    command:"));
     let talk = node.wait_ready("talk");
     node.wait_ready("die");
-    let pid = pid_of(&node, &talk);
+    let pid = node.pod_pid("talk");
 
     node.kill();
     let log = node.logs.join(format!("default_talk_{}/main/0.log", talk["metadata"]["uid"].as_str().expect("uid")));
@@ -64,7 +56,7 @@ fn pods_outlive_the_daemon() {
     assert_eq!(container(&same)["containerID"], container(&talk)["containerID"]);
     assert_eq!(container(&same)["restartCount"], 0);
     assert_eq!(same["metadata"]["uid"], talk["metadata"]["uid"]);
-    assert_eq!(pid_of(&node, &same), pid);
+    assert_eq!(node.pod_pid("talk"), pid);
     node.empty();
 }
 

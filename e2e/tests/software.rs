@@ -17,7 +17,11 @@ fn push_software(lab: &Lab, registry: &Registry, login: Option<&str>) {
         &["nginx-light"],
         json!({"Cmd": ["nginx", "-g", "daemon off;"], "Env": [path], "ExposedPorts": {"80/tcp": {}}, "StopSignal": "SIGQUIT"}),
     )
-    .with(Layer::of_files(&[("var/www/html/index.html", 0o644, b"served by nginx")]));
+    // What the package's script would have done.
+    .with(Layer::of_files(&[
+        ("var/www/html/index.html", 0o644, b"served by nginx"),
+        ("etc/nginx/sites-enabled/default", 0o644, b"server { listen 80 default_server; root /var/www/html; }"),
+    ]));
     nginx.push(lab, registry, "web/nginx:1", login);
     let redis = Image::debian(
         &["redis-server"],
@@ -104,11 +108,13 @@ spec:
 
     // The main process of redis is killed: a new container, and nothing else changes.
     let nginx_before = container(&node.pod("nginx").expect("nginx"))["containerID"].clone();
-    node.ok(&["exec", "redis", "--", "sh", "-c", "kill -9 1 || kill -9 $(pgrep redis-server)"]);
+    let redis = node.pod_pid("redis");
+    // SAFETY: the process is the first of this test's own container.
+    unsafe { libc::kill(redis as i32, libc::SIGKILL) };
     let restarted = node.wait_pod("redis", "is restarted and ready", 60, |pod| {
         container(pod)["restartCount"] == 1 && is_ready(pod)
     });
-    assert!(container(&restarted)["lastState"]["terminated"]["exitCode"].is_number());
+    assert_eq!(container(&restarted)["lastState"]["terminated"]["exitCode"], 137);
 
     // postgresql is replaced by an edit, and keeps its data.
     let text = fs::read_to_string(node.manifests.join("stack.yaml")).expect("manifest");
