@@ -81,7 +81,7 @@ impl Hierarchies {
                 if pids == 0 || Instant::now() > until {
                     break;
                 }
-                std::thread::sleep(Duration::from_millis(5));
+                pause();
             }
         }
         self.remove(below)
@@ -126,6 +126,12 @@ impl Hierarchies {
     }
 }
 
+/// Version 1 tells nobody when a cgroup becomes empty, so there is nothing else to wait for.
+#[expect(clippy::disallowed_methods, reason = "the kernel offers no event")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(2));
+}
+
 /// Gives how many processes it met.
 fn kill_tree(dir: &Path) -> io::Result<usize> {
     // Version 1's freezer holds even SIGKILL back; other hierarchies do not have the file.
@@ -159,7 +165,7 @@ fn remove_tree(dir: &Path) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             // Processes that have just ended still count for a moment.
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(2));
+                pause();
             }
             result => return result,
         }

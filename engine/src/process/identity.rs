@@ -107,6 +107,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    #[expect(clippy::zombie_processes, reason = "it is reaped by way of the pidfd")]
     async fn a_child_is_held_killed_and_reaped() {
         let child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let id = ProcessId::of(child.id()).unwrap();

@@ -80,7 +80,7 @@ pub(super) fn process(input: &Input, capabilities: &Capabilities) -> Result<Valu
     if !home.is_empty() && !env.iter().any(|entry| entry.starts_with("HOME=")) {
         env.push(format!("HOME={home}"));
     }
-    for text in command.args.iter().chain(&env).filter(|text| text.contains('\0')) {
+    if let Some(text) = command.args.iter().chain(&env).find(|text| text.contains('\0')) {
         return Err(Error::Invalid { field: "command", problem: format!("{text:?} contains a NUL") });
     }
     let mut process = json!({
