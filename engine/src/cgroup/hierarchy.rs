@@ -48,6 +48,12 @@ impl Hierarchies {
         self.unified
     }
 
+    /// Whether the kernel can limit swap: version 1 says so in its root, version 2 can wherever there is swap.
+    pub(crate) fn limits_swap(&self) -> bool {
+        let v1 = self.roots.iter().any(|root| root.join("memory.memsw.limit_in_bytes").exists());
+        v1 || (self.unified && Path::new("/proc/swaps").exists())
+    }
+
     fn dirs(&self, below: &Path) -> impl Iterator<Item = PathBuf> {
         self.roots.iter().map(move |root| root.join(below))
     }

@@ -1,6 +1,8 @@
 //! What all operations share.
 
 use std::collections::HashMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -130,6 +132,11 @@ pub(crate) fn is_id(name: &str) -> bool {
 /// Makes a directory with its parents; one that is there is well.
 pub(crate) fn make_dir(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).at("make directory", path)
+}
+
+/// As [`make_dir`], for root alone: it holds what others may not read, or programs that others may not run.
+pub(crate) fn make_private_dir(path: &Path) -> Result<()> {
+    DirBuilder::new().mode(0o700).recursive(true).create(path).at("make directory", path)
 }
 
 /// Removes a tree; one that is not there is well. Links in it are not followed.

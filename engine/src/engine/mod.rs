@@ -38,7 +38,7 @@ use crate::types::{
     AttachSpec, Container, ContainerSpec, ContainerStats, Event, ExecOutput, ExecSession, ExecSpec,
     InterfaceStats, Resources, Sandbox, SandboxSpec,
 };
-use inner::{Inner, blocking, make_dir};
+use inner::{Inner, blocking, make_dir, make_private_dir};
 
 /// The node's sandboxes, containers, images and networks. Cheap to clone; all clones are the same engine, which
 /// lets go of its directories when the last has gone. Pods go on without it.
@@ -68,10 +68,12 @@ impl Engine {
     /// was under way, and sweeps up.
     pub async fn open(config: Config) -> Result<Engine> {
         failpoint::arm();
-        let (root, state) = (config.root.clone(), config.state.clone());
+        let (root, state, writable) = (config.root.clone(), config.state.clone(), config.writable_dir());
         let (store, loaded) = blocking(move || {
             make_dir(&root)?;
             make_dir(&state)?;
+            // Writable layers may hold setuid programs, which are for their containers only.
+            make_private_dir(&writable)?;
             Store::open(&root, &state)
         })
         .await?;

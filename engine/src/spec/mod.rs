@@ -36,6 +36,8 @@ pub(crate) struct Input<'a> {
     pub(crate) sandbox_dir: &'a Path,
     /// Cgroup version 2 alone.
     pub(crate) cgroup_v2: bool,
+    /// The kernel can limit swap.
+    pub(crate) swap: bool,
 }
 
 /// What nobody needs to read (as Docker and containerd have it).
@@ -64,7 +66,7 @@ pub(crate) fn generate(input: &Input) -> Result<Value> {
     let mut linux = json!({
         "cgroupsPath": input.sandbox.cgroup.oci(&container.id),
         "namespaces": namespaces::namespaces(input),
-        "resources": oci_resources(&container.resources, &devices.rules),
+        "resources": oci_resources(&container.resources, &devices.rules, input.swap),
         "devices": devices.nodes,
         "maskedPaths": hidden(&security.masked_paths, MASKED, security.privileged),
         "readonlyPaths": hidden(&security.readonly_paths, READONLY, security.privileged),

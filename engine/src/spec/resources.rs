@@ -5,14 +5,14 @@ use serde_json::{Map, Value, json};
 use crate::types::Resources;
 
 /// `linux.resources` of a new container.
-pub(crate) fn oci_resources(resources: &Resources, device_rules: &[Value]) -> Value {
-    let mut value = update_resources(resources);
+pub(crate) fn oci_resources(resources: &Resources, device_rules: &[Value], swap: bool) -> Value {
+    let mut value = update_resources(resources, swap);
     value["devices"] = json!(device_rules);
     value
 }
 
 /// `linux.resources` with what is set; what is not stays out, and so as it is.
-pub(crate) fn update_resources(resources: &Resources) -> Value {
+pub(crate) fn update_resources(resources: &Resources, swap: bool) -> Value {
     let mut all = Map::new();
     let mut put = |name: &str, part: Map<String, Value>| {
         if !part.is_empty() {
@@ -20,7 +20,7 @@ pub(crate) fn update_resources(resources: &Resources) -> Value {
         }
     };
     put("cpu", cpu(resources));
-    put("memory", memory(resources));
+    put("memory", memory(resources, swap));
     put("pids", fields([("limit", number(resources.pids_limit))]));
     put("unified", resources.unified.iter().map(|(file, text)| (file.clone(), json!(text))).collect());
     if !resources.hugepages.is_empty() {
@@ -41,10 +41,10 @@ fn cpu(resources: &Resources) -> Map<String, Value> {
     ])
 }
 
-fn memory(resources: &Resources) -> Map<String, Value> {
+fn memory(resources: &Resources, swap: bool) -> Map<String, Value> {
     // Without a limit of its own for swap a container gets none, as the kubelet wants it: memory that is
-    // limited is not to be had again on disk.
-    let swap = number(resources.memory_swap).or(number(resources.memory_limit));
+    // limited is not to be had again on disk. A kernel that cannot limit it is not asked to.
+    let swap = number(resources.memory_swap).or(number(resources.memory_limit).filter(|_| swap));
     fields([("limit", number(resources.memory_limit)), ("swap", swap)])
 }
 
@@ -72,7 +72,7 @@ mod tests {
     fn nothing_set_says_nothing() {
         let resources =
             Resources { cpu_quota: Some(0), cpuset_cpus: Some(String::new()), ..Resources::default() };
-        assert_eq!(update_resources(&resources), json!({}));
+        assert_eq!(update_resources(&resources, true), json!({}));
     }
 
     #[test]
@@ -88,7 +88,7 @@ mod tests {
             ..Resources::default()
         };
         assert_eq!(
-            oci_resources(&resources, &[json!({ "allow": false })]),
+            oci_resources(&resources, &[json!({ "allow": false })], true),
             json!({
                 "cpu": { "shares": 512, "quota": 50_000, "period": 100_000, "cpus": "0-1" },
                 "memory": { "limit": 1 << 20, "swap": 1 << 20 },

@@ -1,12 +1,7 @@
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use oci_spec::runtime::Spec;
 
 use super::*;
-use crate::cgroup::CgroupPath;
-use crate::process::ProcessId;
-use crate::store::{ContainerPhase, SandboxPhase, User};
+use crate::store::samples;
 use crate::types::*;
 
 struct Case {
@@ -16,37 +11,8 @@ struct Case {
 
 impl Case {
     fn new(sandbox: SandboxSpec, spec: ContainerSpec) -> Self {
-        let sandbox = SandboxRecord {
-            id: "s1".into(),
-            spec: Arc::new(sandbox),
-            phase: SandboxPhase::Ready,
-            created_at: 1,
-            ips: Vec::new(),
-            shim: Some(ProcessId { pid: 42, started: 7 }),
-            pod_init: 43,
-            cgroup: CgroupPath::new("", "/reeve", "s1", false).unwrap(),
-        };
-        let container = ContainerRecord {
-            id: "c1".into(),
-            sandbox_id: "s1".into(),
-            phase: ContainerPhase::Created,
-            resources: Arc::new(spec.resources.clone()),
-            spec: Arc::new(spec),
-            image_id: "sha256:1".into(),
-            image_ref: "registry.test/web:1".into(),
-            lowers: Arc::new(vec![PathBuf::from("/layers/1/fs")]),
-            user: User { uid: 10, gid: 20, groups: Arc::new(vec![20, 30]), home: "/home/web".into() },
-            stop_signal: 15,
-            log_path: PathBuf::new(),
-            created_at: 2,
-            started_at: 0,
-            finished_at: 0,
-            pid: 0,
-            exit_code: 0,
-            reason: String::new(),
-            message: String::new(),
-            updating: false,
-        };
+        let sandbox = samples::sandbox("s1", sandbox);
+        let container = samples::container("c1", "s1", spec);
         Self { sandbox, container }
     }
 
@@ -59,6 +25,7 @@ impl Case {
             target_pid: 99,
             sandbox_dir: Path::new("/run/reeve/sandboxes/s1"),
             cgroup_v2: false,
+            swap: true,
         };
         let value = super::generate(&input).unwrap();
         let typed: Spec = serde_json::from_value(value.clone()).expect("the specification's form");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use redb::{Builder, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
@@ -26,7 +26,7 @@ impl Database {
     /// Commits are synced to disk. Also tells whether it was last opened in this boot.
     pub(super) fn durable(path: &Path, boot: &str) -> Result<(Self, bool), StoreError> {
         let failed = |error: redb::DatabaseError| database_error(path, error);
-        let db = Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(failed)?;
+        let db = Builder::new().set_cache_size(CACHE_BYTES).create_file(open(path)?).map_err(failed)?;
         let database = Self { path: path.to_owned(), db };
         let same_boot = database.boot()?.as_deref() == Some(boot);
         if !same_boot {
@@ -55,9 +55,7 @@ impl Database {
     }
 
     fn open_live(path: &Path) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::Io { path: path.to_owned(), source };
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let backend = Unsynced(file.map_err(failed)?);
+        let backend = Unsynced(open(path)?);
         let db = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend);
         Ok(Self { path: path.to_owned(), db: db.map_err(|error| database_error(path, error))? })
     }
@@ -113,6 +111,13 @@ impl Database {
         };
         write().map_err(|error| database_error(&self.path, error))
     }
+}
+
+/// Only root may read it: environments of containers hold passwords.
+fn open(path: &Path) -> Result<File, StoreError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map_err(|source| StoreError::Io { path: path.to_owned(), source })
 }
 
 fn database_error(path: &Path, error: impl Into<redb::Error>) -> StoreError {

@@ -15,6 +15,8 @@ mod error;
 mod live;
 mod lock;
 mod record;
+#[cfg(test)]
+pub(crate) mod samples;
 
 use std::collections::BTreeMap;
 use std::path::Path;

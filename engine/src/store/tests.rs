@@ -1,20 +1,7 @@
-use std::sync::Arc;
-
 use super::*;
-use crate::types::{SandboxMetadata, SandboxSpec};
 
 fn sandbox(id: &str) -> SandboxRecord {
-    let metadata = SandboxMetadata { name: "web".into(), ..SandboxMetadata::default() };
-    SandboxRecord {
-        id: id.into(),
-        spec: Arc::new(SandboxSpec { metadata, ..SandboxSpec::default() }),
-        phase: SandboxPhase::Ready,
-        created_at: 5,
-        ips: vec!["10.0.0.2".parse().unwrap()],
-        shim: None,
-        pod_init: 0,
-        cgroup: Default::default(),
-    }
+    samples::sandbox(id, Default::default())
 }
 
 struct Dirs {
@@ -103,4 +90,29 @@ async fn a_second_engine_is_told_who_is_there() {
 fn a_record_of_a_newer_format_is_refused() {
     let error = record::decode::<SandboxRecord>("sandbox/a", b"\x07{}").unwrap_err();
     assert!(error.to_string().contains("format 7"), "{error}");
+}
+
+#[tokio::test]
+async fn only_root_reads_what_containers_were_given() {
+    use std::os::unix::fs::PermissionsExt;
+    let dirs = Dirs::new();
+    let _store = dirs.open();
+    for dir in [&dirs.root, &dirs.state] {
+        let mode = std::fs::metadata(dir.path().join("state.redb")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[tokio::test]
+async fn a_change_costs_no_sync() {
+    let dirs = Dirs::new();
+    let (store, _) = dirs.open();
+    let began = std::time::Instant::now();
+    for number in 0..200 {
+        store.put(&sandbox(&number.to_string())).await.unwrap();
+    }
+    let each = began.elapsed() / 200;
+    println!("{each:?} a change");
+    // A sync takes milliseconds on most disks; the bound is wide, for the machine may be busy.
+    assert!(each < std::time::Duration::from_millis(20), "{each:?}");
 }

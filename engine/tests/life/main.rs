@@ -15,4 +15,4 @@ mod limits;
 mod restart;
 mod world;
 
-use world::{World, in_world};
+use world::in_world;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use oci_spec::image::Config as ImageConfig;
 use reeve_image::Image;
 
-use crate::engine::inner::{Inner, blocking, make_dir, new_id, now};
+use crate::engine::inner::{Inner, blocking, make_dir, make_private_dir, new_id, now};
 use crate::engine::state::{ContainerEntry, SandboxEntry};
 use crate::error::{Error, IoContext, Result, chain};
 use crate::failpoint;
@@ -73,7 +73,7 @@ impl Inner {
         let sandbox = entry.sandbox.record.get();
         let sandbox_dir = self.config.sandbox_dir(&sandbox.id);
         let target_pid = self.target_pid(&record)?;
-        let cgroup_v2 = self.hierarchies.unified();
+        let (cgroup_v2, swap) = (self.hierarchies.unified(), self.hierarchies.limits_swap());
         blocking(move || {
             make_layer(&layer)?;
             failpoint::pass("create_container.after_layer");
@@ -84,9 +84,10 @@ impl Inner {
                 target_pid,
                 sandbox_dir: &sandbox_dir,
                 cgroup_v2,
+                swap,
             };
             let config = spec::generate(&input)?;
-            make_dir(&bundle)?;
+            make_private_dir(&bundle)?;
             let path = bundle.join("config.json");
             std::fs::write(&path, config.to_string()).at("write", path)?;
             if let Some(log_dir) = record.log_path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
@@ -165,6 +166,7 @@ fn hostname(sandbox: &SandboxEntry) -> String {
 /// Directories for overlayfs; the upper one is what the container sees as its root's owner and mode.
 fn make_layer(dir: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
+    make_private_dir(dir)?;
     for name in ["upper", "work"] {
         let path = dir.join(name);
         make_dir(&path)?;

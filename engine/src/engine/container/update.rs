@@ -45,13 +45,13 @@ impl Inner {
 
     /// Sets limits on the running container, or writes them where its start will read them.
     pub(crate) async fn apply(&self, entry: &ContainerEntry, resources: &Resources) -> Result<()> {
-        let record = entry.record.get();
+        let (record, swap) = (entry.record.get(), self.hierarchies.limits_swap());
         if record.phase == ContainerPhase::Running {
-            let json = update_resources(resources).to_string();
+            let json = update_resources(resources, swap).to_string();
             return Ok(entry.sandbox.shim.update(&entry.id, json.into_bytes()).await?);
         }
         let path = self.config.bundle_dir(&entry.id).join("config.json");
-        let limits = update_resources(&record.resources);
+        let limits = update_resources(&record.resources, swap);
         let adjustment = record.resources.oom_score_adj;
         blocking(move || {
             let text = std::fs::read(&path).at("read", &path)?;

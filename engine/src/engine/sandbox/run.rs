@@ -1,15 +1,13 @@
 //! Making a sandbox: network, files, /dev/shm, cgroup, shim.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cgroup::CgroupPath;
-use crate::engine::inner::{Inner, blocking, make_dir, new_id, now};
+use crate::engine::inner::{Inner, blocking, make_dir, make_private_dir, new_id, now};
 use crate::engine::sandbox::files;
 use crate::engine::state::SandboxEntry;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::process::ProcessId;
 use crate::shim::{Client, Launch};
@@ -139,7 +137,7 @@ impl Inner {
 
 fn make_dirs(dirs: &[PathBuf], log_directory: PathBuf) -> Result<()> {
     for dir in dirs {
-        DirBuilder::new().mode(0o700).recursive(true).create(dir).at("make directory", dir)?;
+        make_private_dir(dir)?;
     }
     if !log_directory.as_os_str().is_empty() {
         make_dir(&log_directory)?;
