@@ -19,7 +19,7 @@ fn limits_are_set() {
     let bundle = Bundle::new().args(&["sleep", "1000"]).set(
         "/linux/resources",
         json!({
-            "memory": {"limit": 33_554_432, "reservation": 16_777_216}, "pids": {"limit": 55},
+            "memory": {"limit": 33_554_432, "swap": 33_554_432, "reservation": 16_777_216}, "pids": {"limit": 55},
             "cpu": {"shares": 512, "quota": 50_000, "period": 100_000, "cpus": "0", "mems": "0"}
         }),
     );
@@ -27,6 +27,9 @@ fn limits_are_set() {
     assert_eq!(read(&bundle, "memory", "memory.limit_in_bytes", "memory.max"), "33554432");
     assert_eq!(read(&bundle, "memory", "memory.soft_limit_in_bytes", "memory.low"), "16777216");
     assert_eq!(read(&bundle, "pids", "pids.max", "pids.max"), "55");
+    if is_v2() {
+        assert_eq!(read(&bundle, "", "", "memory.swap.max"), "0", "swap equal to memory is none");
+    }
     assert_eq!(read(&bundle, "cpuset", "cpuset.cpus", "cpuset.cpus"), "0");
     if is_v2() {
         assert_eq!(read(&bundle, "cpu", "", "cpu.max"), "50000 100000");

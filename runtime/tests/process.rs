@@ -241,6 +241,15 @@ fn stdin_reaches_the_program() {
 }
 
 #[test]
+fn the_user_can_open_its_streams_again() {
+    let bundle = Bundle::new()
+        .set("/process/user", json!({"uid": 33, "gid": 33}))
+        .shell("echo out > /dev/stdout; echo err > /dev/stderr");
+    let outcome = bundle.run();
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("out\n", "err\n"));
+}
+
+#[test]
 fn signals_are_forwarded_and_start_with_their_defaults() {
     let bundle = Bundle::new().shell("trap 'echo got; exit 9' TERM; grep -E 'SigBlk|SigIgn' /proc/self/status; echo ready; while :; do sleep 1; done");
     bundle.write();

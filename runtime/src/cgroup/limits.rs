@@ -8,7 +8,7 @@ use libcgroups::common::{
 use libcgroups::v2::manager::Manager;
 use oci_spec::runtime::LinuxResources;
 
-use super::{Cgroup, devices, failed, limits_v1};
+use super::{Cgroup, devices, failed, limits_v1, write};
 use crate::Error;
 
 impl Cgroup {
@@ -44,9 +44,18 @@ impl Cgroup {
             let manager = Manager::new(hierarchy.mount.clone(), self.path.clone())
                 .map_err(|error| failed(&self.path, error))?;
             manager.apply(&options).map_err(|error| failed(&self.path, error))?;
+            forbid_swap(&self.directory(hierarchy), resources)?;
         }
         Ok(())
     }
+}
+
+/// Swap equal to memory means no swap at all. libcgroups takes the difference, zero, for "leave it".
+fn forbid_swap(directory: &Path, resources: &LinuxResources) -> Result<(), Error> {
+    let Some(memory) = resources.memory() else { return Ok(()) };
+    let file = directory.join("memory.swap.max");
+    let equal = memory.limit().is_some_and(|limit| limit > 0 && memory.swap() == Some(limit));
+    if equal && file.exists() { write(&file, "0") } else { Ok(()) }
 }
 
 /// libcgroups' manager of the systemd scope `slice:prefix:name`.

@@ -43,6 +43,7 @@ impl Prepared {
         report: impl FnOnce(&OwnedFd) -> Result<(), Error>,
     ) -> Result<Program<'_>, Error> {
         take_streams(streams).map_err(|error| Error::setup("set up the standard streams", error))?;
+        give_streams(self.uid).map_err(|error| Error::setup("chown the standard streams", error))?;
         self.join_keyring()?;
         self.scheduling.apply().map_err(|error| Error::setup("process.scheduler", error))?;
         if let Some(personality) = self.personality {
@@ -191,6 +192,26 @@ fn take_streams(streams: Streams) -> io::Result<()> {
             for number in 0..3 {
                 place(terminal.as_fd(), number)?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Makes the streams the user's, who could otherwise not open /dev/stdout or its terminal again. The null device is
+/// everybody's.
+fn give_streams(uid: u32) -> io::Result<()> {
+    for number in 0..3 {
+        // SAFETY: 0 to 2 stay open for the whole call.
+        let stream = unsafe { BorrowedFd::borrow_raw(number) };
+        let Ok(stat) = fs::stat(stream) else { continue };
+        if stat.st_uid == uid || stat.st_rdev == libc::makedev(1, 3) {
+            continue;
+        }
+        match nix::unistd::fchown(stream, Some(uid.into()), None) {
+            // Not ours to give: of another user namespace, on a read-only file system, of a kind without owners.
+            Ok(()) | Err(nix::Error::EPERM | nix::Error::EINVAL | nix::Error::EROFS | nix::Error::ENOSYS) => {
+            }
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
