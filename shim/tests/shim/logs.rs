@@ -37,12 +37,22 @@ fn a_rotated_log_goes_on_in_a_new_file() {
     pod.shut_down();
 }
 
+/// A mount that goes with the test, also when that fails.
+struct Mounted(std::path::PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
 #[test]
 fn a_full_disk_drops_whole_lines_and_the_container_goes_on() {
     let pod = Pod::new();
     let disk = pod.path("disk");
     fs::create_dir(&disk).unwrap();
     mount(Some("tmpfs"), &disk, Some("tmpfs"), MsFlags::empty(), Some("size=128k")).unwrap();
+    let mounted = Mounted(disk.clone());
     let mut plan = pod.script("c", "yes 0123456789 | head -n 20000; read x; echo after");
     plan.create.stdin = true;
     plan.create.log_path = disk.join("c.log").to_str().unwrap().into();
@@ -58,7 +68,7 @@ fn a_full_disk_drops_whole_lines_and_the_container_goes_on() {
     nix::unistd::write(&to, b"\n").unwrap();
     assert_eq!(pod.wait("c", "").exit_code, 0);
     let log = entries(&disk.join("c.log"));
-    umount2(&disk, MntFlags::MNT_DETACH).unwrap();
+    drop(mounted);
     let (last, first) = log.split_last().unwrap();
     assert_eq!(last, "stdout F after");
     assert!(first.len() > 1000 && first.iter().all(|line| line == "stdout F 0123456789"), "{}", first.len());

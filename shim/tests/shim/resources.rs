@@ -56,3 +56,32 @@ fn a_kill_for_memory_that_the_container_outlives_is_an_event() {
     assert_eq!(events.exit().exit_code, 137);
     pod.shut_down();
 }
+
+/// Kilobytes of `field` in smaps_rollup, over the shim and its guard.
+fn memory(pod: &Pod, guard: &str, field: &str) -> u64 {
+    let of = |pid: &str| -> u64 {
+        let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+        let line = rollup.lines().find(|line| line.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    of(&pod.pong.pid.to_string()) + of(guard)
+}
+
+#[test]
+fn a_pod_costs_little_memory_and_gives_back_what_a_burst_took() {
+    let pod = Pod::new();
+    // Before any container the guard is the only child.
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", pod.pong.pid)).unwrap();
+    let memory = |field| memory(&pod, children.trim(), field);
+    let begin = (memory("Pss:"), memory("Pss_Anon:"));
+    pod.run(&pod.script("b", "yes | head -c 10000000"));
+    pod.wait("b", "");
+    pod.run(&pod.script("c", "exec sleep 1000"));
+    let with_one = (memory("Pss:"), memory("Pss_Anon:"));
+    eprintln!(
+        "PSS and its anonymous part, kB: {begin:?} at the start, {with_one:?} after a burst, with one container"
+    );
+    // What is not shared with other pods. A position-independent debug binary has most of it in relocations.
+    assert!(with_one.1 < 1024, "{with_one:?}");
+    pod.shut_down();
+}
