@@ -21,9 +21,7 @@ impl Clock {
 
     /// A clock that starts at `start` and follows tokio's time, which tests pause.
     pub fn following_tokio(start: Timestamp) -> Clock {
-        Clock {
-            virtual_start: Some((start, tokio::time::Instant::now())),
-        }
+        Clock { virtual_start: Some((start, tokio::time::Instant::now())) }
     }
 
     /// The time now.

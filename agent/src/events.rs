@@ -48,12 +48,7 @@ struct Ring {
 impl EventRecorder {
     /// A recorder that signs with the node's name.
     pub fn new(clock: Clock, node: &str) -> EventRecorder {
-        EventRecorder {
-            clock,
-            node: node.into(),
-            ring: Arc::default(),
-            follow: broadcast::channel(512).0,
-        }
+        EventRecorder { clock, node: node.into(), ring: Arc::default(), follow: broadcast::channel(512).0 }
     }
 
     /// Events, oldest first. An event that happened again stands where it happened last, with a count.
@@ -134,10 +129,7 @@ impl EventRecorder {
             reason: Some(reason.into()),
             message: Some(message),
             type_: Some(kind.as_str().into()),
-            source: Some(EventSource {
-                component: Some("reeve".into()),
-                host: Some(self.node.to_string()),
-            }),
+            source: Some(EventSource { component: Some("reeve".into()), host: Some(self.node.to_string()) }),
             reporting_component: Some("reeve".into()),
             reporting_instance: Some(self.node.to_string()),
             first_timestamp: Some(now.clone()),

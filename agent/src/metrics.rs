@@ -81,31 +81,11 @@ impl Default for Metrics {
         };
         metrics.with_registry(|r| {
             r.register("reeve_pods", "Pods by phase", metrics.pods.clone());
-            r.register(
-                "reeve_containers",
-                "Containers by state",
-                metrics.containers.clone(),
-            );
-            r.register(
-                "reeve_container_restarts",
-                "Restarts of containers",
-                metrics.restarts.clone(),
-            );
-            r.register(
-                "reeve_reconcile_seconds",
-                "Time of one round of a pod",
-                metrics.reconcile.clone(),
-            );
-            r.register(
-                "reeve_cri_call_seconds",
-                "Time of calls to the runtime",
-                metrics.cri_calls.clone(),
-            );
-            r.register(
-                "reeve_cri_call_errors",
-                "Failed calls to the runtime",
-                metrics.cri_errors.clone(),
-            );
+            r.register("reeve_containers", "Containers by state", metrics.containers.clone());
+            r.register("reeve_container_restarts", "Restarts of containers", metrics.restarts.clone());
+            r.register("reeve_reconcile_seconds", "Time of one round of a pod", metrics.reconcile.clone());
+            r.register("reeve_cri_call_seconds", "Time of calls to the runtime", metrics.cri_calls.clone());
+            r.register("reeve_cri_call_errors", "Failed calls to the runtime", metrics.cri_errors.clone());
             r.register(
                 "reeve_source_errors",
                 "Errors in a source's manifests",

@@ -11,14 +11,23 @@ use rand::{RngExt, SeedableRng};
 use simulated::Faults;
 use world::{World, pod};
 
-const IMAGES: &[&str] =
-    &["sim/run", "sim/run/2", "sim/stubborn", "sim/exit/5/1", "sim/exit/700/1", "sim/exit/2/0", "sim/missing", "sim/slow/30"];
+const IMAGES: &[&str] = &[
+    "sim/run",
+    "sim/run/2",
+    "sim/stubborn",
+    "sim/exit/5/1",
+    "sim/exit/700/1",
+    "sim/exit/2/0",
+    "sim/missing",
+    "sim/slow/30",
+];
 
 fn random_pod(rng: &mut SmallRng, name: &str) -> (String, bool) {
     let image = |rng: &mut SmallRng| IMAGES[rng.random_range(0..IMAGES.len())];
     let images: Vec<&str> = (0..rng.random_range(1..3)).map(|_| image(rng)).collect();
     let policy = ["Always", "OnFailure", "Never"][rng.random_range(0..3)];
-    let mut more = format!("restartPolicy: {policy}\nterminationGracePeriodSeconds: {}", rng.random_range(0..40));
+    let mut more =
+        format!("restartPolicy: {policy}\nterminationGracePeriodSeconds: {}", rng.random_range(0..40));
     let inits = rng.random_range(0..3);
     if inits > 0 {
         more.push_str("\ninitContainers:");
@@ -84,7 +93,11 @@ fn random_histories_keep_every_rule_and_converge() {
     let count: u64 = std::env::var("REEVE_HISTORIES").ok().and_then(|s| s.parse().ok()).unwrap_or(150);
     for seed in first..first + count {
         let run = std::panic::AssertUnwindSafe(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .start_paused(true)
+                .build()
+                .unwrap();
             runtime.block_on(history(seed));
         });
         if let Err(panic) = std::panic::catch_unwind(run) {

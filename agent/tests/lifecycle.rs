@@ -160,12 +160,21 @@ async fn a_missing_image_is_tried_again_ever_more_slowly() {
 async fn probes_restart_and_unready_containers() {
     let world = World::new(7);
     let text = |name: &str, probe: &str| {
-        pod(name, &[], "").replace("containers:\n", &format!("containers:\n  - {{name: main-0, image: sim/run, {probe}}}\n"))
+        pod(name, &[], "").replace(
+            "containers:\n",
+            &format!("containers:\n  - {{name: main-0, image: sim/run, {probe}}}\n"),
+        )
     };
     world.declare(&[
-        text("live", "livenessProbe: {periodSeconds: 5, failureThreshold: 2, exec: {command: [fail-after, \"20\"]}}"),
+        text(
+            "live",
+            "livenessProbe: {periodSeconds: 5, failureThreshold: 2, exec: {command: [fail-after, \"20\"]}}",
+        ),
         text("ready", "readinessProbe: {periodSeconds: 2, exec: {command: [succeed-after, \"15\"]}}"),
-        text("slow", "startupProbe: {periodSeconds: 2, failureThreshold: 3, exec: {command: [succeed-after, \"60\"]}}"),
+        text(
+            "slow",
+            "startupProbe: {periodSeconds: 2, failureThreshold: 3, exec: {command: [succeed-after, \"60\"]}}",
+        ),
     ]);
     world.pass(12).await;
     assert!(world.is_ready("live") && !world.is_ready("ready"));
@@ -220,7 +229,11 @@ async fn nothing_is_pruned_before_every_source_has_spoken() {
 #[tokio::test(start_paused = true)]
 async fn a_reboot_brings_everything_back() {
     let world = World::new(10);
-    world.declare(&[pod("web", &["sim/run", "sim/run/2"], "initContainers:\n- {name: init-0, image: sim/exit/1/0}")]);
+    world.declare(&[pod(
+        "web",
+        &["sim/run", "sim/run/2"],
+        "initContainers:\n- {name: init-0, image: sim/exit/1/0}",
+    )]);
     world.pass(10).await;
     assert!(world.is_ready("web"));
     world.sim.reboot();

@@ -43,25 +43,13 @@ fn container(c: &mut Container, host_network: bool) {
             port.host_port.get_or_insert(port.container_port);
         }
     }
-    for source in c
-        .env
-        .iter_mut()
-        .flatten()
-        .filter_map(|env| env.value_from.as_mut())
-    {
+    for source in c.env.iter_mut().flatten().filter_map(|env| env.value_from.as_mut()) {
         if let Some(field) = &mut source.field_ref {
             text(&mut field.api_version, "v1");
         }
     }
     requests(c.resources.get_or_insert_default());
-    for p in [
-        &mut c.liveness_probe,
-        &mut c.readiness_probe,
-        &mut c.startup_probe,
-    ]
-    .into_iter()
-    .flatten()
-    {
+    for p in [&mut c.liveness_probe, &mut c.readiness_probe, &mut c.startup_probe].into_iter().flatten() {
         probe(p);
     }
 }

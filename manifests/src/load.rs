@@ -54,22 +54,12 @@ const OTHER_KINDS: &[&str] = &[
 /// is renamed. Either every pod of the file is good, or the file is refused with all that is wrong with it.
 pub fn load_file(source: &str, file: &Path, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
     let documents = tree::parse(file, text).map_err(|refused| vec![refused])?;
-    let mut loader = Loader {
-        source,
-        file,
-        text,
-        loaded: Loaded::default(),
-        errors: Vec::new(),
-    };
+    let mut loader = Loader { source, file, text, loaded: Loaded::default(), errors: Vec::new() };
     for document in &documents {
         loader.document(document);
     }
     loader.twice();
-    if loader.errors.is_empty() {
-        Ok(loader.loaded)
-    } else {
-        Err(loader.errors)
-    }
+    if loader.errors.is_empty() { Ok(loader.loaded) } else { Err(loader.errors) }
 }
 
 struct Loader<'a> {
@@ -122,22 +112,14 @@ impl Loader<'_> {
         }
         if kind == "Pod" {
             let place = node.locate("apiVersion");
-            return self.error(
-                place,
-                format!("apiVersion {version:?} has no Pod"),
-                Some("write v1".into()),
-            );
+            return self.error(place, format!("apiVersion {version:?} has no Pod"), Some("write v1".into()));
         }
         let hint = match nearest(kind, &["Pod", "List"]) {
             Some(near) => Some(format!("did you mean {near}?")),
             None if OTHER_KINDS.contains(&kind) => Some("write the pod itself: kind: Pod".into()),
             None => None,
         };
-        self.error(
-            place,
-            format!("kind {kind} of {version} is not supported, only Pod of v1 is"),
-            hint,
-        );
+        self.error(place, format!("kind {kind} of {version} is not supported, only Pod of v1 is"), hint);
     }
 
     fn pod(&mut self, node: &Node) {
@@ -163,11 +145,27 @@ impl Loader<'_> {
                 self.error(place, message, violation.hint);
             }
         }
+        self.unenforced_limits(node, &pod);
         pod.metadata.uid = Some(pod_uid(self.source, &pod));
-        self.loaded.pods.push(LoadedPod {
-            pod,
-            line: node.place.line,
-        });
+        self.loaded.pods.push(LoadedPod { pod, line: node.place.line });
+    }
+
+    /// Warns of a size that nothing enforces: only a tmpfs has one.
+    fn unenforced_limits(&mut self, node: &Node, pod: &Pod) {
+        let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
+        for (i, volume) in volumes.enumerate() {
+            let Some(empty) = &volume.empty_dir else { continue };
+            if empty.size_limit.is_some() && empty.medium.as_deref() != Some("Memory") {
+                let path = format!("spec.volumes[{i}].emptyDir.sizeLimit");
+                let message = format!("{path} has no effect: only medium Memory has a size");
+                self.finding(Finding {
+                    severity: Severity::Warning,
+                    place: node.locate(&path),
+                    message,
+                    hint: None,
+                });
+            }
+        }
     }
 
     /// Refuses a pod that the file declares twice.

@@ -21,15 +21,7 @@ impl Place {
         if self.column > SHOWN {
             return;
         }
-        let line = self
-            .line
-            .checked_sub(1)
-            .and_then(|n| text.lines().nth(n))
-            .unwrap_or("");
-        diagnostic.snippet = line
-            .chars()
-            .take(SHOWN)
-            .map(|c| if c == '\t' { ' ' } else { c })
-            .collect();
+        let line = self.line.checked_sub(1).and_then(|n| text.lines().nth(n)).unwrap_or("");
+        diagnostic.snippet = line.chars().take(SHOWN).map(|c| if c == '\t' { ' ' } else { c }).collect();
     }
 }

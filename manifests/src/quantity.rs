@@ -18,9 +18,7 @@ impl Amount {
             b'+' => (false, text.get(1..)?),
             _ => (false, text),
         };
-        let end = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (number, suffix) = rest.split_at(end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || number.len() > 24 {
@@ -121,19 +119,9 @@ mod tests {
             let amount = Amount::parse(text).map(Amount::milli);
             assert_eq!(amount, Some(i64::try_from(milli).unwrap_or(i64::MAX)), "{text}");
         }
-        for text in [
-            "",
-            "m",
-            "1mi",
-            "1 Gi",
-            "1.2.3",
-            "--1",
-            "1K",
-            "0x1",
-            "1e",
-            "1eE",
-            "999999999999999999999999999",
-        ] {
+        for text in
+            ["", "m", "1mi", "1 Gi", "1.2.3", "--1", "1K", "0x1", "1e", "1eE", "999999999999999999999999999"]
+        {
             assert_eq!(Amount::parse(text), None, "{text}");
         }
     }

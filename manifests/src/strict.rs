@@ -43,47 +43,26 @@ impl std::error::Error for Error {}
 
 impl de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Error {
-        Error {
-            message: message.to_string(),
-            hint: None,
-            place: None,
-        }
+        Error { message: message.to_string(), hint: None, place: None }
     }
 
     fn missing_field(field: &'static str) -> Error {
-        Error {
-            message: format!("the field {field:?} is missing"),
-            hint: None,
-            place: None,
-        }
+        Error { message: format!("the field {field:?} is missing"), hint: None, place: None }
     }
 }
 
 /// Reads a `T` from a tree, and everything that is wrong with it.
 pub(crate) fn read<T: for<'de> Deserialize<'de>>(root: &Node) -> (Option<T>, Vec<Finding>) {
     let findings = RefCell::new(Vec::new());
-    let result = T::deserialize(Typed {
-        node: root,
-        path: String::new(),
-        findings: &findings,
-        number_as_text: false,
-    });
+    let result =
+        T::deserialize(Typed { node: root, path: String::new(), findings: &findings, number_as_text: false });
     let mut findings = findings.into_inner();
     let value = match result {
         Ok(value) => Some(value),
         Err(error) => {
             let (place, path) = error.place.unwrap_or((root.place, String::new()));
-            let message = if path.is_empty() {
-                error.message
-            } else {
-                format!("{path}: {}", error.message)
-            };
-            findings.push(Finding {
-                severity: Severity::Error,
-                place,
-                message,
-                hint: error.hint,
-            });
+            let message = if path.is_empty() { error.message } else { format!("{path}: {}", error.message) };
+            findings.push(Finding { severity: Severity::Error, place, message, hint: error.hint });
             None
         }
     };
@@ -101,20 +80,13 @@ struct Typed<'a> {
 
 impl<'a> Typed<'a> {
     fn child(&self, node: &'a Node, path: String) -> Typed<'a> {
-        Typed {
-            node,
-            path,
-            findings: self.findings,
-            number_as_text: self.number_as_text,
-        }
+        Typed { node, path, findings: self.findings, number_as_text: self.number_as_text }
     }
 
     /// Puts this node's place on an error that has none yet.
     fn at<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         result.map_err(|mut error| {
-            error
-                .place
-                .get_or_insert_with(|| (self.node.place, self.path.clone()));
+            error.place.get_or_insert_with(|| (self.node.place, self.path.clone()));
             error
         })
     }
@@ -151,19 +123,11 @@ impl<'a> Typed<'a> {
             _ => None,
         };
         let message = format!("expected {expected}, found {found}");
-        Err(Error {
-            message,
-            hint,
-            place: Some((self.node.place, self.path.clone())),
-        })
+        Err(Error { message, hint, place: Some((self.node.place, self.path.clone())) })
     }
 
     fn join(&self, field: &str) -> String {
-        if self.path.is_empty() {
-            field.to_owned()
-        } else {
-            format!("{}.{field}", self.path)
-        }
+        if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
     }
 
     /// Checks the fields of a struct against its type and the table.
@@ -188,12 +152,7 @@ impl<'a> Typed<'a> {
             Some(near) => Some(format!("did you mean {near:?}?")),
             None => Some(format!("fields here: {}", fields.join(", "))),
         };
-        self.find(
-            Severity::Error,
-            key.place,
-            format!("unknown field {:?}", self.join(&name)),
-            hint,
-        );
+        self.find(Severity::Error, key.place, format!("unknown field {:?}", self.join(&name)), hint);
     }
 
     fn unsupported(&self, kind: &str, field: &str, key: &Node) {
@@ -201,31 +160,16 @@ impl<'a> Typed<'a> {
         match lookup(kind, field) {
             Some(Support::Works) | None => {}
             Some(Support::Warned(why)) => {
-                self.find(
-                    Severity::Warning,
-                    key.place,
-                    format!("{path} has no effect: {why}"),
-                    None,
-                );
+                self.find(Severity::Warning, key.place, format!("{path} has no effect: {why}"), None);
             }
             Some(Support::Refused(why)) => {
-                self.find(
-                    Severity::Error,
-                    key.place,
-                    format!("{path} is not supported: {why}"),
-                    None,
-                );
+                self.find(Severity::Error, key.place, format!("{path} is not supported: {why}"), None);
             }
         }
     }
 
     fn find(&self, severity: Severity, place: Place, message: String, hint: Option<String>) {
-        self.findings.borrow_mut().push(Finding {
-            severity,
-            place,
-            message,
-            hint,
-        });
+        self.findings.borrow_mut().push(Finding { severity, place, message, hint });
     }
 }
 
@@ -339,19 +283,13 @@ impl<'a> Deserializer<'a> for Typed<'a> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Error> {
-        visitor.visit_newtype_struct(Typed {
-            number_as_text: name == "Quantity",
-            ..self
-        })
+        visitor.visit_newtype_struct(Typed { number_as_text: name == "Quantity", ..self })
     }
 
     fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.node.value {
             Value::List(items) => {
-                let result = visitor.visit_seq(Items {
-                    parent: &self,
-                    items: items.iter().enumerate(),
-                });
+                let result = visitor.visit_seq(Items { parent: &self, items: items.iter().enumerate() });
                 self.at(result)
             }
             _ => self.wrong("a list"),
@@ -374,11 +312,8 @@ impl<'a> Deserializer<'a> for Typed<'a> {
     fn deserialize_map<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.node.value {
             Value::Map(entries) => {
-                let result = visitor.visit_map(Entries {
-                    parent: &self,
-                    entries: entries.iter(),
-                    value: None,
-                });
+                let result =
+                    visitor.visit_map(Entries { parent: &self, entries: entries.iter(), value: None });
                 self.at(result)
             }
             _ => self.wrong("a map"),

@@ -37,13 +37,7 @@ mod tests {
 
     #[test]
     fn names_what_is_near_and_nothing_else() {
-        let known = [
-            "image",
-            "imagePullPolicy",
-            "command",
-            "containerPort",
-            "livenessProbe",
-        ];
+        let known = ["image", "imagePullPolicy", "command", "containerPort", "livenessProbe"];
         assert_eq!(nearest("imgae", &known), Some("image"));
         assert_eq!(nearest("ImagePullpolicy", &known), Some("imagePullPolicy"));
         assert_eq!(nearest("livenesProbe", &known), Some("livenessProbe"));

@@ -44,10 +44,7 @@ impl Node {
     /// The value of a key, where this is a map that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
-            Value::Map(entries) => entries
-                .iter()
-                .find(|(k, _)| k.text() == Some(key))
-                .map(|(_, v)| v),
+            Value::Map(entries) => entries.iter().find(|(k, _)| k.text() == Some(key)).map(|(_, v)| v),
             _ => None,
         }
     }
@@ -58,19 +55,14 @@ impl Node {
         let mut place = self.place;
         for step in path.split(['.', '[']) {
             let next = match (&node.value, step.strip_suffix(']')) {
-                (Value::List(items), Some(index)) => index
-                    .parse::<usize>()
-                    .ok()
-                    .and_then(|i| items.get(i))
-                    .map(|n| (n, n.place)),
+                (Value::List(items), Some(index)) => {
+                    index.parse::<usize>().ok().and_then(|i| items.get(i)).map(|n| (n, n.place))
+                }
                 (Value::Map(entries), None) => {
-                    entries
-                        .iter()
-                        .find(|(k, _)| k.text() == Some(step))
-                        .map(|(k, v)| {
-                            let scalar = !matches!(v.value, Value::List(_) | Value::Map(_) | Value::Null);
-                            (v, if scalar { v.place } else { k.place })
-                        })
+                    entries.iter().find(|(k, _)| k.text() == Some(step)).map(|(k, v)| {
+                        let scalar = !matches!(v.value, Value::List(_) | Value::Map(_) | Value::Null);
+                        (v, if scalar { v.place } else { k.place })
+                    })
                 }
                 _ => None,
             };
@@ -95,9 +87,8 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Vec<Node>, Diagnostic> {
     };
     if text.len() > MAX_BYTES {
         let size = text.len() as f64 / f64::from(1 << 20);
-        let mut refused = refuse(format!(
-            "the file has {size:.1} MiB, more than the 4 MiB a manifest may have"
-        ));
+        let mut refused =
+            refuse(format!("the file has {size:.1} MiB, more than the 4 MiB a manifest may have"));
         refused.hint = Some("split it into several files".into());
         return Err(refused);
     }
@@ -144,10 +135,7 @@ fn plain(message: &str) -> String {
 
 fn place(location: Location) -> Place {
     let number = |n: u64| usize::try_from(n).unwrap_or(0);
-    Place {
-        line: number(location.line()),
-        column: number(location.column()),
-    }
+    Place { line: number(location.line()), column: number(location.column()) }
 }
 
 fn node(raw: Spanned<Raw>) -> Node {

@@ -57,11 +57,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if self.deeper {
-            visitor.visit_some(self)
-        } else {
-            visitor.visit_none()
-        }
+        if self.deeper { visitor.visit_some(self) } else { visitor.visit_none() }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -73,19 +69,11 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_seq(Once {
-            tracer: self,
-            left: self.deeper,
-        })
+        visitor.visit_seq(Once { tracer: self, left: self.deeper })
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_map(Fields {
-            tracer: self,
-            kind: None,
-            fields: ["key"].iter(),
-            last: "",
-        })
+        visitor.visit_map(Fields { tracer: self, kind: None, fields: ["key"].iter(), last: "" })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -95,12 +83,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         let fields = if self.deeper { fields.iter() } else { [].iter() };
-        visitor.visit_map(Fields {
-            tracer: self,
-            kind: Some(name),
-            fields,
-            last: "",
-        })
+        visitor.visit_map(Fields { tracer: self, kind: Some(name), fields, last: "" })
     }
 
     serde::forward_to_deserialize_any! {
@@ -146,10 +129,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
         let mut tracer = self.tracer;
         if let Some(kind) = self.kind {
-            tracer
-                .seen
-                .borrow_mut()
-                .insert((kind.to_owned(), self.last.to_owned()));
+            tracer.seen.borrow_mut().insert((kind.to_owned(), self.last.to_owned()));
             tracer.deeper = matches!(lookup(kind, self.last), Some(Support::Works) | None);
         }
         // The version and kind of a Pod are checked by its type.
@@ -164,23 +144,14 @@ impl<'de> MapAccess<'de> for Fields<'_> {
 #[test]
 fn the_table_has_every_field_of_a_pod_and_no_other() {
     let seen = Seen::default();
-    <Pod as serde::Deserialize>::deserialize(Tracer {
-        seen: &seen,
-        deeper: true,
-    })
-    .unwrap();
-    let table: BTreeSet<(String, String)> = FIELDS
-        .iter()
-        .map(|(kind, field, _)| ((*kind).to_owned(), (*field).to_owned()))
-        .collect();
+    <Pod as serde::Deserialize>::deserialize(Tracer { seen: &seen, deeper: true }).unwrap();
+    let table: BTreeSet<(String, String)> =
+        FIELDS.iter().map(|(kind, field, _)| ((*kind).to_owned(), (*field).to_owned())).collect();
     assert_eq!(table.len(), FIELDS.len(), "a field stands twice in the table");
     let seen = seen.into_inner();
     let missing: Vec<_> = seen.difference(&table).collect();
     let extra: Vec<_> = table.difference(&seen).collect();
-    assert!(
-        missing.is_empty() && extra.is_empty(),
-        "missing {missing:?}, extra {extra:?}"
-    );
+    assert!(missing.is_empty() && extra.is_empty(), "missing {missing:?}, extra {extra:?}");
 }
 
 #[test]
@@ -191,8 +162,5 @@ fn the_docs_are_the_table() {
         std::fs::write(&path, &table).unwrap();
     }
     let docs = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        docs == table,
-        "docs/compat-pod.md is out of date: run this test with REEVE_UPDATE_DOCS=1"
-    );
+    assert!(docs == table, "docs/compat-pod.md is out of date: run this test with REEVE_UPDATE_DOCS=1");
 }

@@ -65,9 +65,6 @@ impl Cri {
 /// A call that did not reach the runtime, with all that is known of why.
 fn unreachable(error: tonic::transport::Error) -> Status {
     let mut causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
-    let why = causes
-        .by_ref()
-        .last()
-        .map_or_else(|| error.to_string(), ToString::to_string);
+    let why = causes.by_ref().last().map_or_else(|| error.to_string(), ToString::to_string);
     Status::unavailable(format!("the container runtime does not answer: {why}"))
 }

@@ -32,7 +32,9 @@ pub(super) fn finish(
     now: Timestamp,
     plan: &mut Plan,
 ) {
-    if !stop_containers(desired, observed, ending, why, now, plan) || observed.doing.contains_key(&Task::Sandbox) {
+    if !stop_containers(desired, observed, ending, why, now, plan)
+        || observed.doing.contains_key(&Task::Sandbox)
+    {
         return;
     }
     if let Some(sandbox) = observed.sandboxes.iter().find(|s| s.ready) {

@@ -79,7 +79,9 @@ impl Action {
     /// The task that this is a step of.
     pub fn task(&self) -> Task {
         match self {
-            Action::CreateSandbox { .. } | Action::StopSandbox { .. } | Action::RemoveSandbox { .. } => Task::Sandbox,
+            Action::CreateSandbox { .. } | Action::StopSandbox { .. } | Action::RemoveSandbox { .. } => {
+                Task::Sandbox
+            }
             Action::Start { container, .. }
             | Action::Cancel { container }
             | Action::Kill { container, .. }
@@ -156,7 +158,10 @@ impl Plan {
         self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
     }
 
+    /// Adds an action; one planned before for the same task, a cleaning, gives way.
     fn act(&mut self, action: Action) {
+        let task = action.task();
+        self.actions.retain(|earlier| earlier.task() != task);
         self.actions.push(action);
     }
 }
@@ -173,7 +178,14 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     {
         let at = observed.started_at + deadline;
         if at <= now {
-            end::finish(desired, observed, Ending { since: at, grace: desired.grace }, Why::Deadline, now, &mut plan);
+            end::finish(
+                desired,
+                observed,
+                Ending { since: at, grace: desired.grace },
+                Why::Deadline,
+                now,
+                &mut plan,
+            );
             plan.outcome = Outcome::Finished { failed: true, deadline: true };
             return plan;
         }
@@ -182,7 +194,14 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     if let Some(failed) = observed.finished.or_else(|| run::finished(desired, observed)) {
         // From here on the deadline has no meaning.
         plan.wake_at = None;
-        end::finish(desired, observed, Ending { since: now, grace: desired.grace }, Why::PodEnds, now, &mut plan);
+        end::finish(
+            desired,
+            observed,
+            Ending { since: now, grace: desired.grace },
+            Why::PodEnds,
+            now,
+            &mut plan,
+        );
         plan.outcome = Outcome::Finished { failed, deadline: false };
         return plan;
     }

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::backoff::{crash_delay, next_level, retry_delay, sandbox_delay};
 use super::{
-    Action, Desired, DesiredContainer, Doing, Instance, Observed, Plan, ProbeKind, RestartPolicy, Sandbox, State, Task,
-    Waiting, Why,
+    Action, Desired, DesiredContainer, Doing, Instance, Observed, Plan, ProbeKind, RestartPolicy, Sandbox,
+    State, Task, Waiting, Why,
 };
 
 /// Whether the pod has ended for good, and if so whether it failed.
@@ -165,7 +165,8 @@ impl<'a> Runner<'a> {
             return match newest.state {
                 // Its first start was interrupted, or nothing says that it ever ran.
                 State::Created => self.start(c, newest.restarts, newest.level),
-                State::Exited { code, .. } if !self.is_init(c) && !restarts(self.desired.policy(c), code) => {}
+                State::Exited { code, .. } if !self.is_init(c) && !restarts(self.desired.policy(c), code) => {
+                }
                 _ => self.start(c, newest.restarts + 1, newest.level),
             };
         }
@@ -227,7 +228,6 @@ impl<'a> Runner<'a> {
             }
         }
         self.plan.waiting.insert(c.name.clone(), Waiting::Creating);
-        self.plan.actions.retain(|a| a.task() != Task::Container(c.name.clone()));
         self.plan.act(Action::Start {
             container: c.name.clone(),
             sandbox: self.sandbox.id.clone(),
@@ -247,7 +247,6 @@ impl<'a> Runner<'a> {
                 // The start is about to report; the kill follows.
                 return;
             }
-            self.plan.actions.retain(|a| a.task() != Task::Container(c.name.clone()));
             self.plan.act(Action::Kill {
                 container: c.name.clone(),
                 id: instance.id.clone(),

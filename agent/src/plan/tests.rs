@@ -104,7 +104,9 @@ fn back_off_is_10_seconds_doubling_to_5_minutes_and_forgets_after_10_minutes() {
     let seconds: Vec<u64> = (0..9).map(|level| crash_delay(level).as_secs()).collect();
     assert_eq!(seconds, [0, 10, 20, 40, 80, 160, 300, 300, 300]);
     assert_eq!(crash_delay(u32::MAX).as_secs(), 300);
-    for (level, ran, now, wake) in [(0, 1, 0, None), (1, 1, 5, Some(10)), (3, 599, 39, Some(40)), (3, 600, 0, None)] {
+    for (level, ran, now, wake) in
+        [(0, 1, 0, None), (1, 1, 5, Some(10)), (3, 599, 39, Some(40)), (3, 600, 0, None)]
+    {
         let mut one = instance("1", exited(0, ran, 1));
         one.level = level;
         let plan = plan(&desired(RestartPolicy::Always, &["a"]), &observed(&[("a", one)]), at(now));
@@ -151,7 +153,10 @@ fn ending_kills_waits_stops_removes_and_is_gone() {
     wanted.ending = Some(Ending { since: at(0), grace: Duration::from_secs(30) });
     let mut seen = observed(&[("a", instance("1", RUNNING))]);
     let kill = plan(&wanted, &seen, at(10)).actions;
-    assert!(matches!(&kill[..], [Action::Kill { grace, .. }] if *grace == Duration::from_secs(20)), "{kill:?}");
+    assert!(
+        matches!(&kill[..], [Action::Kill { grace, .. }] if *grace == Duration::from_secs(20)),
+        "{kill:?}"
+    );
     seen.doing.insert(Task::Container("a".into()), Doing::Killing { until: at(30) });
     assert!(plan(&wanted, &seen, at(11)).actions.is_empty());
     // A shorter grace overtakes the kill under way.
@@ -174,8 +179,11 @@ fn sidecars_end_last_and_from_the_last_to_the_first() {
         wanted.init.push(DesiredContainer { sidecar: true, ..container(name) });
     }
     wanted.ending = Some(Ending { since: at(0), grace: Duration::from_secs(30) });
-    let mut seen =
-        observed(&[("a", instance("1", RUNNING)), ("s1", instance("2", RUNNING)), ("s2", instance("3", RUNNING))]);
+    let mut seen = observed(&[
+        ("a", instance("1", RUNNING)),
+        ("s1", instance("2", RUNNING)),
+        ("s2", instance("3", RUNNING)),
+    ]);
     for name in ["a", "s2", "s1"] {
         let actions = plan(&wanted, &seen, at(1)).actions;
         assert!(matches!(&actions[..], [Action::Kill { container, .. }] if container == name), "{actions:?}");

@@ -48,7 +48,10 @@ async fn request(action: &HTTPGetAction, address: &str, port: u16, timeout: Dura
 
 fn headers(action: &HTTPGetAction) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert("user-agent", HeaderValue::from_static(concat!("kube-probe/reeve-", env!("CARGO_PKG_VERSION"))));
+    headers.insert(
+        "user-agent",
+        HeaderValue::from_static(concat!("kube-probe/reeve-", env!("CARGO_PKG_VERSION"))),
+    );
     headers.insert("accept", HeaderValue::from_static("*/*"));
     for header in action.http_headers.iter().flatten() {
         let name = HeaderName::from_bytes(header.name.as_bytes());

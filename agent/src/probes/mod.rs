@@ -65,10 +65,16 @@ impl Probes {
             let c = r.container;
             // Until a container has started, its other probes wait.
             if r.started {
-                wanted.extend(c.liveness_probe.as_ref().map(|p| ((r.id.to_owned(), ProbeKind::Liveness), (r, p))));
-                wanted.extend(c.readiness_probe.as_ref().map(|p| ((r.id.to_owned(), ProbeKind::Readiness), (r, p))));
+                wanted.extend(
+                    c.liveness_probe.as_ref().map(|p| ((r.id.to_owned(), ProbeKind::Liveness), (r, p))),
+                );
+                wanted.extend(
+                    c.readiness_probe.as_ref().map(|p| ((r.id.to_owned(), ProbeKind::Readiness), (r, p))),
+                );
             } else {
-                wanted.extend(c.startup_probe.as_ref().map(|p| ((r.id.to_owned(), ProbeKind::Startup), (r, p))));
+                wanted.extend(
+                    c.startup_probe.as_ref().map(|p| ((r.id.to_owned(), ProbeKind::Startup), (r, p))),
+                );
             }
         }
         self.tasks.retain(|key, task| {

@@ -112,6 +112,7 @@ fn resource_field(selector: &ResourceFieldSelector, c: &Container, facts: &Facts
         _ => Amount::parse("0")?,
     };
     let one = Amount::parse("1")?;
-    let divisor = selector.divisor.as_ref().and_then(Amount::of).filter(|d| *d != Amount::parse("0").unwrap_or(one));
+    let divisor =
+        selector.divisor.as_ref().and_then(Amount::of).filter(|d| *d != Amount::parse("0").unwrap_or(one));
     amount.divided_by(divisor.unwrap_or(one)).map(|n| n.to_string())
 }

@@ -33,7 +33,10 @@ impl QosClass {
     }
 }
 
-fn amount(list: Option<&std::collections::BTreeMap<String, super::sandbox::Quantity>>, name: &str) -> Option<Amount> {
+fn amount(
+    list: Option<&std::collections::BTreeMap<String, super::sandbox::Quantity>>,
+    name: &str,
+) -> Option<Amount> {
     list.and_then(|l| l.get(name)).and_then(Amount::of)
 }
 
@@ -120,7 +123,8 @@ pub(crate) fn pod_resources(pod: &Pod) -> LinuxContainerResources {
     };
     let most = |of: &dyn Fn(&Container) -> Option<i64>| Some(sum(of)?.max(init(of)?));
     let cpu = most(&|c| Some(request(c, "cpu").map_or(0, Amount::milli))).unwrap_or(0);
-    let mut resources = LinuxContainerResources { cpu_shares: shares(cpu), ..LinuxContainerResources::default() };
+    let mut resources =
+        LinuxContainerResources { cpu_shares: shares(cpu), ..LinuxContainerResources::default() };
     if let Some(milli) = most(&|c| limit(c, "cpu").map(Amount::milli)).filter(|m| *m > 0) {
         resources.cpu_period = PERIOD;
         resources.cpu_quota = quota(milli);
@@ -174,10 +178,8 @@ mod tests {
     fn classes_and_settings_are_the_kubelets() {
         let best = pod("{\"name\":\"a\"}");
         let burst = pod("{\"name\":\"a\",\"resources\":{\"requests\":{\"cpu\":\"250m\",\"memory\":\"1\"}}}");
-        let sure = pod(
-            "{\"name\":\"a\",\"resources\":{\"limits\":{\"cpu\":\"500m\",\"memory\":\"64Mi\"},\
-             \"requests\":{\"cpu\":\"500m\",\"memory\":\"64Mi\"}}}",
-        );
+        let sure = pod("{\"name\":\"a\",\"resources\":{\"limits\":{\"cpu\":\"500m\",\"memory\":\"64Mi\"},\
+             \"requests\":{\"cpu\":\"500m\",\"memory\":\"64Mi\"}}}");
         for (pod, class, parent, shares, quota, oom) in [
             (&best, QosClass::BestEffort, "/p/besteffort/podu", 2, 0, 1000),
             (&burst, QosClass::Burstable, "/p/burstable/podu", 256, 0, 999),
@@ -187,7 +189,10 @@ mod tests {
             assert_eq!(cgroup_parent("/p", pod), parent);
             let c = containers(pod).next().cloned().unwrap_or_default();
             let resources = linux_resources(&c, pod);
-            assert_eq!((resources.cpu_shares, resources.cpu_quota, resources.oom_score_adj), (shares, quota, oom));
+            assert_eq!(
+                (resources.cpu_shares, resources.cpu_quota, resources.oom_score_adj),
+                (shares, quota, oom)
+            );
         }
         assert_eq!(pod_resources(&sure).memory_limit_in_bytes, 64 << 20);
         assert_eq!(pod_resources(&burst).memory_limit_in_bytes, 0);

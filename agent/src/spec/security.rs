@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::{
     AppArmorProfile, Container, Pod, PodSecurityContext, SELinuxOptions, SeccompProfile, SecurityContext,
 };
-use reeve_proto::cri as proto;
 use proto::security_profile::ProfileType;
+use reeve_proto::cri as proto;
 
 /// Paths of /proc and /sys that a container does not see, unless it asks for an unmasked /proc.
 const MASKED: &[&str] = &[
@@ -66,7 +66,9 @@ fn groups_policy(context: &PodSecurityContext) -> i32 {
 fn seccomp(profile: Option<&SeccompProfile>) -> proto::SecurityProfile {
     match profile.map(|p| p.type_.as_str()) {
         Some("RuntimeDefault") => self::profile(ProfileType::RuntimeDefault, None),
-        Some("Localhost") => self::profile(ProfileType::Localhost, profile.and_then(|p| p.localhost_profile.as_ref())),
+        Some("Localhost") => {
+            self::profile(ProfileType::Localhost, profile.and_then(|p| p.localhost_profile.as_ref()))
+        }
         // Without a word a pod has no filter, as with a kubelet without seccompDefault.
         _ => self::profile(ProfileType::Unconfined, None),
     }
@@ -82,7 +84,10 @@ fn apparmor(profile: Option<&AppArmorProfile>) -> Option<proto::SecurityProfile>
 }
 
 fn profile(kind: ProfileType, localhost: Option<&String>) -> proto::SecurityProfile {
-    proto::SecurityProfile { profile_type: kind as i32, localhost_ref: localhost.cloned().unwrap_or_default() }
+    proto::SecurityProfile {
+        profile_type: kind as i32,
+        localhost_ref: localhost.cloned().unwrap_or_default(),
+    }
 }
 
 fn selinux(options: Option<&SELinuxOptions>) -> Option<proto::SeLinuxOption> {
@@ -117,7 +122,11 @@ pub(crate) fn sandbox_context(pod: &Pod) -> proto::LinuxSandboxSecurityContext {
 }
 
 /// Security context of a container; `image_user` is the user its image names.
-pub(crate) fn container_context(c: &Container, pod: &Pod, image_user: &ImageUser) -> proto::LinuxContainerSecurityContext {
+pub(crate) fn container_context(
+    c: &Container,
+    pod: &Pod,
+    image_user: &ImageUser,
+) -> proto::LinuxContainerSecurityContext {
     let pod_wide = pod_context(pod);
     let own = c.security_context.clone().unwrap_or_default();
     let user = own.run_as_user.or(pod_wide.run_as_user);
@@ -125,7 +134,8 @@ pub(crate) fn container_context(c: &Container, pod: &Pod, image_user: &ImageUser
     // The runtime takes a group only beside a user, so the image's user is said aloud.
     let user_id = user.or(if group.is_some() { Some(image_user.uid.unwrap_or(0)) } else { None });
     let unmasked = own.proc_mount.as_deref() == Some("Unmasked") || own.privileged == Some(true);
-    let paths = |list: &[&str]| if unmasked { Vec::new() } else { list.iter().map(ToString::to_string).collect() };
+    let paths =
+        |list: &[&str]| if unmasked { Vec::new() } else { list.iter().map(ToString::to_string).collect() };
     let capabilities = own.capabilities.clone().unwrap_or_default();
     proto::LinuxContainerSecurityContext {
         capabilities: Some(proto::Capability {
@@ -178,7 +188,9 @@ pub(crate) fn runs_as_root(c: &Container, pod: &Pod, image: &ImageUser) -> Optio
         None => match image.uid {
             Some(0) => Some("container has runAsNonRoot and image will run as root".into()),
             Some(_) => None,
-            None if image.name.is_empty() => Some("container has runAsNonRoot and image will run as root".into()),
+            None if image.name.is_empty() => {
+                Some("container has runAsNonRoot and image will run as root".into())
+            }
             None => Some(format!(
                 "container has runAsNonRoot and image has non-numeric user ({}), cannot verify user is non-root",
                 image.name

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    HostIP, Pod, PodCondition, PodIP, PodStatus,
+    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+    ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use reeve_proto::cri as proto;
@@ -65,7 +65,8 @@ fn phase(from: &Sources<'_>, statuses: &[ContainerStatus], init: &[ContainerStat
         return if failed { "Failed" } else { "Succeeded" };
     }
     let ended = |s: &ContainerStatus| s.state.as_ref().is_some_and(|s| s.terminated.is_some());
-    let code = |s: &ContainerStatus| s.state.as_ref().and_then(|s| s.terminated.as_ref()).map_or(0, |t| t.exit_code);
+    let code =
+        |s: &ContainerStatus| s.state.as_ref().and_then(|s| s.terminated.as_ref()).map_or(0, |t| t.exit_code);
     if from.pod.metadata.deletion_timestamp.is_some() && !statuses.is_empty() && statuses.iter().all(ended) {
         return if statuses.iter().any(|s| code(s) != 0) { "Failed" } else { "Succeeded" };
     }
@@ -134,7 +135,11 @@ fn previous<'a>(from: &Sources<'a>, name: &str) -> Option<&'a ContainerStatus> {
 }
 
 /// The state of a container, and the one before.
-fn states(from: &Sources<'_>, c: &Container, list: &[proto::ContainerStatus]) -> (ContainerState, ContainerState) {
+fn states(
+    from: &Sources<'_>,
+    c: &Container,
+    list: &[proto::ContainerStatus],
+) -> (ContainerState, ContainerState) {
     let ended = |c: &proto::ContainerStatus| c.state == proto::ContainerState::ContainerExited as i32;
     let older = list.get(1).filter(|c| ended(c)).map(terminated).unwrap_or_default();
     let Some(newest) = list.first() else { return (waiting(from, c, None), older) };
@@ -147,7 +152,11 @@ fn states(from: &Sources<'_>, c: &Container, list: &[proto::ContainerStatus]) ->
         Ok(proto::ContainerState::ContainerExited) => {
             let shows_wait =
                 matches!(from.plan.waiting.get(&c.name), Some(Waiting::CrashLoop { .. } | Waiting::Retry(_)));
-            if shows_wait { (waiting(from, c, Some(newest)), terminated(newest)) } else { (terminated(newest), older) }
+            if shows_wait {
+                (waiting(from, c, Some(newest)), terminated(newest))
+            } else {
+                (terminated(newest), older)
+            }
         }
         _ => (waiting(from, c, Some(newest)), older),
     }
@@ -175,7 +184,8 @@ fn terminated(c: &proto::ContainerStatus) -> ContainerState {
 }
 
 fn waiting(from: &Sources<'_>, c: &Container, newest: Option<&proto::ContainerStatus>) -> ContainerState {
-    let init = from.pod.spec.as_ref().is_some_and(|s| s.init_containers.as_ref().is_some_and(|l| !l.is_empty()));
+    let init =
+        from.pod.spec.as_ref().is_some_and(|s| s.init_containers.as_ref().is_some_and(|l| !l.is_empty()));
     let (reason, message) = match from.plan.waiting.get(&c.name) {
         Some(Waiting::CrashLoop { delay }) => {
             ("CrashLoopBackOff".to_owned(), Some(back_off_message(from.pod, &c.name, delay.as_secs())))
@@ -220,13 +230,16 @@ fn conditions(
     statuses: &[ContainerStatus],
 ) -> Vec<PodCondition> {
     let sandbox = from.seen.sandboxes.first().is_some_and(|s| s.ready);
-    let sidecars: Vec<&str> =
-        init.iter().filter(|c| c.restart_policy.as_deref() == Some("Always")).map(|c| c.name.as_str()).collect();
+    let sidecars: Vec<&str> = init
+        .iter()
+        .filter(|c| c.restart_policy.as_deref() == Some("Always"))
+        .map(|c| c.name.as_str())
+        .collect();
     let began = statuses.iter().any(|s| s.container_id.is_some());
     let initialized = began
-        || init_statuses.iter().all(|s| {
-            if sidecars.contains(&s.name.as_str()) { s.started == Some(true) } else { s.ready }
-        });
+        || init_statuses
+            .iter()
+            .all(|s| if sidecars.contains(&s.name.as_str()) { s.started == Some(true) } else { s.ready });
     let unready: Vec<&str> = statuses
         .iter()
         .chain(init_statuses.iter().filter(|s| sidecars.contains(&s.name.as_str())))
@@ -237,14 +250,18 @@ fn conditions(
     let not_ready = match (ended, unready.is_empty()) {
         (true, _) if phase == "Succeeded" => Some(("PodCompleted", None)),
         (true, _) => Some(("PodFailed", None)),
-        (false, false) => {
-            Some(("ContainersNotReady", Some(format!("containers with unready status: [{}]", unready.join(" ")))))
-        }
+        (false, false) => Some((
+            "ContainersNotReady",
+            Some(format!("containers with unready status: [{}]", unready.join(" "))),
+        )),
         (false, true) => None,
     };
     let uninitialized = (!initialized).then(|| {
         let names: Vec<&str> = init_statuses.iter().filter(|s| !s.ready).map(|s| s.name.as_str()).collect();
-        ("ContainersNotInitialized", Some(format!("containers with incomplete status: [{}]", names.join(" "))))
+        (
+            "ContainersNotInitialized",
+            Some(format!("containers with incomplete status: [{}]", names.join(" "))),
+        )
     });
     [
         ("PodReadyToStartContainers", (!sandbox).then_some(("", None))),

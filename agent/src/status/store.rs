@@ -35,10 +35,7 @@ pub struct PodStore {
 
 impl Default for PodStore {
     fn default() -> PodStore {
-        PodStore {
-            pods: Arc::default(),
-            events: broadcast::channel(LAG).0,
-        }
+        PodStore { pods: Arc::default(), events: broadcast::channel(LAG).0 }
     }
 }
 
@@ -61,23 +58,13 @@ impl PodStore {
         });
         let first = named.next()?;
         let live = |pod: &&Arc<Pod>| pod.metadata.deletion_timestamp.is_none();
-        Some(
-            if live(&first) {
-                first
-            } else {
-                named.find(live).unwrap_or(first)
-            }
-            .clone(),
-        )
+        Some(if live(&first) { first } else { named.find(live).unwrap_or(first) }.clone())
     }
 
     /// A snapshot and the changes after it, without a gap between the two.
     pub fn watch(&self) -> Watch {
         let pods = self.lock();
-        Watch {
-            pods: sorted(&pods),
-            events: self.events.subscribe(),
-        }
+        Watch { pods: sorted(&pods), events: self.events.subscribe() }
     }
 
     /// Sets a pod's state; followers hear of it only if something changed.

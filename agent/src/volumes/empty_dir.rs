@@ -24,12 +24,18 @@ pub(super) fn set_up(
         DirBuilder::new().recursive(true).mode(0o755).create(&path).map_err(fail)?;
     }
     let memory = volume.medium.as_deref() == Some("Memory");
-    let mounted = super::teardown::mounts_below(&path).map_err(fail)?.iter().any(|m| *m == path);
+    let mounted = super::teardown::mounts_below(&path).map_err(fail)?.contains(&path);
     if memory && !mounted {
         let size = size(volume, spec);
         let options = size.map(|bytes| format!("size={bytes}"));
-        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, options.as_deref())
-            .map_err(|errno| fail(errno.into()))?;
+        mount(
+            Some("tmpfs"),
+            &path,
+            Some("tmpfs"),
+            MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+            options.as_deref(),
+        )
+        .map_err(|errno| fail(errno.into()))?;
     }
     if fresh || (memory && !mounted) {
         // Anyone in the pod may write, whatever user its containers run as.

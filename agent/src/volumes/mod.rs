@@ -72,7 +72,8 @@ pub(crate) fn mounts(
         let host = if sub.is_empty() {
             volume.clone()
         } else {
-            let target = pod_dir.join("volume-subpaths").join(&mount.name).join(&c.name).join(index.to_string());
+            let target =
+                pod_dir.join("volume-subpaths").join(&mount.name).join(&c.name).join(index.to_string());
             subpath::set_up(&mount.name, volume, &sub, &target)?
         };
         mounts.push(cri_mount(mount, &host));

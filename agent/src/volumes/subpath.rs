@@ -27,8 +27,11 @@ pub(super) fn set_up(name: &str, volume: &Path, sub: &str, target: &Path) -> Res
 /// Opens a path below a directory, making the directories that are missing.
 fn open_below(volume: &Path, sub: &Path) -> io::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    let root: OwnedFd = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(volume)?.into();
+    let how = OpenHow::new()
+        .flags(flags)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let root: OwnedFd =
+        OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(volume)?.into();
     let mut so_far = PathBuf::new();
     let mut current: Option<OwnedFd> = None;
     for part in sub.components() {

@@ -50,7 +50,9 @@ fn unescape(field: &[u8]) -> PathBuf {
     let mut rest = field;
     while let Some((first, more)) = rest.split_first() {
         let octal = (*first == b'\\').then(|| more.get(..3)).flatten();
-        let byte = octal.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|d| u8::from_str_radix(d, 8).ok());
+        let byte = octal
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|d| u8::from_str_radix(d, 8).ok());
         match byte {
             Some(byte) => {
                 out.push(byte);

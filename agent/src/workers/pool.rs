@@ -19,7 +19,6 @@ use super::labels;
 use super::record::{Error, Record};
 use super::worker::{Mail, Worker};
 use crate::Handles;
-use crate::metrics::StateLabels;
 use crate::pod::{DesiredPod, PodKey};
 use crate::sources::{Change, Message};
 
@@ -29,6 +28,8 @@ pub(crate) struct Pool {
     agent: Arc<str>,
     desired: BTreeMap<Arc<str>, BTreeMap<String, Arc<DesiredPod>>>,
     workers: HashMap<String, (PodKey, Mail)>,
+    /// Pods that have ended as their source wanted, and that it has not forgotten yet.
+    ended: HashSet<String>,
     running: JoinSet<(String, bool)>,
     leave: CancellationToken,
 }
@@ -43,6 +44,7 @@ impl Pool {
             agent,
             desired: BTreeMap::new(),
             workers: HashMap::new(),
+            ended: HashSet::new(),
             running: JoinSet::new(),
             leave: CancellationToken::new(),
         };
@@ -53,7 +55,11 @@ impl Pool {
     }
 
     /// Works until `shutdown`. Then the pods are left as they are, or ended, as configured.
-    pub(crate) async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>, shutdown: CancellationToken) {
+    pub(crate) async fn run(
+        mut self,
+        mut messages: mpsc::UnboundedReceiver<Message>,
+        shutdown: CancellationToken,
+    ) {
         let (stale_sender, mut stale) = mpsc::unbounded_channel();
         let mut events = JoinSet::new();
         events.spawn(follow_events(self.handles.clone(), self.agent.to_string(), stale_sender));
@@ -67,7 +73,6 @@ impl Pool {
                 Some(uid) = stale.recv() => self.wake(uid.as_deref()),
                 _ = relist.tick() => self.relist().await,
             }
-            self.count();
         }
         if !self.handles.config.keep {
             self.end_all().await;
@@ -131,13 +136,14 @@ impl Pool {
                 None => false,
             });
         }
+        self.ended.retain(|uid| wanted.get(uid.as_str()).is_some_and(|pod| pod.is_deleted()));
         let mut names: HashSet<String> = self.workers.values().map(|(key, _)| key.full_name()).collect();
         let mut new = Vec::new();
         for (uid, pod) in wanted {
             let busy = self.workers.contains_key(uid) || names.contains(&pod.key().full_name());
-            // A pod of a cluster that is to be deleted and of which nothing is here needs no worker to end it,
-            // but its source waits to hear so.
-            if !busy {
+            // A pod that is to be deleted and of which nothing is here gets a worker all the same: its source
+            // waits to hear that it is gone. It hears so once.
+            if !busy && !self.ended.contains(uid) {
                 names.insert(pod.key().full_name());
                 new.push(pod.clone());
             }
@@ -168,7 +174,10 @@ impl Pool {
 
     fn finished(&mut self, finished: Result<(String, bool), tokio::task::JoinError>) {
         match finished {
-            Ok((uid, _)) => drop(self.workers.remove(&uid)),
+            Ok((uid, _)) => {
+                self.workers.remove(&uid);
+                self.ended.insert(uid);
+            }
             Err(error) => {
                 tracing::error!(%error, "a worker ended unexpectedly");
                 // Which one is not known; one whose mailbox has no reader is it. It starts anew from its record.
@@ -217,30 +226,6 @@ impl Pool {
         let mut seen = HashSet::new();
         let keys = sandboxes.iter().filter_map(|s| labels::pod_key(&s.labels));
         Ok(keys.filter(|key| !self.workers.contains_key(&key.uid) && seen.insert(key.uid.clone())).collect())
-    }
-
-    fn count(&self) {
-        let metrics = &self.handles.metrics;
-        metrics.pods.clear();
-        metrics.containers.clear();
-        for pod in self.handles.pods.list() {
-            let Some(status) = &pod.status else { continue };
-            let phase = status.phase.clone().unwrap_or_default();
-            metrics.pods.get_or_create(&StateLabels { state: phase }).inc();
-            for c in status.container_statuses.iter().flatten() {
-                let state = match &c.state {
-                    Some(s) if s.running.is_some() => "running",
-                    Some(s) if s.terminated.is_some() => "terminated",
-                    _ => "waiting",
-                };
-                metrics.containers.get_or_create(&StateLabels { state: state.into() }).inc();
-            }
-        }
-        for source in self.handles.sources.list() {
-            let labels = crate::metrics::SourceLabels { source: source.name };
-            let errors = source.diagnostics.len() + usize::from(source.error.is_some());
-            metrics.source_errors.get_or_create(&labels).set(i64::try_from(errors).unwrap_or(i64::MAX));
-        }
     }
 }
 

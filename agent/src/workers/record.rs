@@ -83,7 +83,9 @@ impl Record {
                 Ok(Some(record)) => records.push(record),
                 // Its making was interrupted before anything else was made.
                 Ok(None) => drop(std::fs::remove_dir(entry.path())),
-                Err(error) => tracing::warn!(path = %path.display(), source = %error.source, "cannot read record"),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), source = %error.source, "cannot read record")
+                }
             }
         }
         Ok(records)

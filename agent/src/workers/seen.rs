@@ -128,7 +128,10 @@ impl Seen {
             started: verdicts.started.contains(&c.id),
             unhealthy: verdicts.unhealthy.get(&c.id).map(|probe| Unhealthy { probe: *probe }),
         };
-        self.containers.iter().map(|(name, list)| (name.clone(), list.iter().map(instance).collect())).collect()
+        self.containers
+            .iter()
+            .map(|(name, list)| (name.clone(), list.iter().map(instance).collect()))
+            .collect()
     }
 }
 

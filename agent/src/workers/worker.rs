@@ -17,7 +17,8 @@ use super::seen::{Seen, Verdicts};
 use crate::Handles;
 use crate::events::EventType;
 use crate::plan::{
-    Action, Desired, Doing, Ending, Failure, Instance, Observed, Outcome, Plan, ProbeKind, State, Task, Waiting, plan,
+    Action, Desired, Doing, Ending, Failure, Instance, Observed, Outcome, Plan, ProbeKind, State, Task,
+    Waiting, plan,
 };
 use crate::pod::PodKey;
 use crate::probes::{Probes, Running, Verdict};
@@ -348,7 +349,9 @@ impl Worker {
             (ProbeKind::Startup, true) => drop(self.verdicts.started.insert(id)),
             (ProbeKind::Readiness, true) => drop(self.verdicts.ready.insert(id)),
             (ProbeKind::Readiness, false) => drop(self.verdicts.ready.remove(&id)),
-            (ProbeKind::Startup | ProbeKind::Liveness, false) => drop(self.verdicts.unhealthy.insert(id, kind)),
+            (ProbeKind::Startup | ProbeKind::Liveness, false) => {
+                self.verdicts.unhealthy.insert(id, kind);
+            }
             (ProbeKind::Liveness, true) => {}
         }
         let started = self.verdicts.started.iter().cloned().collect();

@@ -10,8 +10,8 @@ use reeve_proto::cri as proto;
 use tokio_stream::wrappers::BroadcastStream;
 use tonic::{Request, Response, Status};
 
-use super::state::{ContainerSim, SandboxSim};
 use super::Sim;
+use super::state::{ContainerSim, SandboxSim};
 
 fn matches(labels: &HashMap<String, String>, selector: &HashMap<String, String>) -> bool {
     selector.iter().all(|(k, v)| labels.get(k) == Some(v))
@@ -20,7 +20,8 @@ fn matches(labels: &HashMap<String, String>, selector: &HashMap<String, String>)
 impl Sim {
     /// Lets a container do what its image says.
     fn live(&self, id: String, image: &str) {
-        let Some((seconds, code)) = image.strip_prefix("sim/exit/").and_then(|rest| rest.split_once('/')) else {
+        let Some((seconds, code)) = image.strip_prefix("sim/exit/").and_then(|rest| rest.split_once('/'))
+        else {
             return;
         };
         let (seconds, code): (u64, i32) = (seconds.parse().unwrap(), code.parse().unwrap());
@@ -164,7 +165,9 @@ impl proto::runtime_service_server::RuntimeService for Sim {
                 return Err(Status::failed_precondition("the sandbox is not ready"));
             }
             let config = request.config.unwrap();
-            let taken = |c: &ContainerSim| c.sandbox == request.pod_sandbox_id && c.config.metadata == config.metadata;
+            let taken = |c: &ContainerSim| {
+                c.sandbox == request.pod_sandbox_id && c.config.metadata == config.metadata
+            };
             if state.containers.values().any(taken) {
                 return Err(Status::already_exists("the container's name is taken"));
             }
@@ -197,7 +200,9 @@ impl proto::runtime_service_server::RuntimeService for Sim {
         let now = self.nanos();
         {
             let mut state = self.lock();
-            if !state.sandboxes.get(&container.sandbox).is_some_and(|s| s.ready) || container.state != ContainerCreated {
+            if !state.sandboxes.get(&container.sandbox).is_some_and(|s| s.ready)
+                || container.state != ContainerCreated
+            {
                 return Err(Status::failed_precondition("it cannot be started"));
             }
             state.check_start(&id, now);
@@ -206,7 +211,7 @@ impl proto::runtime_service_server::RuntimeService for Sim {
             c.started_at = now;
             state.check();
         }
-        self.live(id, container.image());
+        self.live(id, container.written_image());
         self.tell(&container.sandbox);
         self.end()?;
         Ok(Response::new(proto::StartContainerResponse {}))
@@ -222,7 +227,7 @@ impl proto::runtime_service_server::RuntimeService for Sim {
         if let Some(c) = self.lock().containers.get_mut(&request.container_id) {
             c.killed = true;
         }
-        let stubborn = container.image().starts_with("sim/stubborn");
+        let stubborn = container.written_image().starts_with("sim/stubborn");
         let grace = Duration::from_secs(u64::try_from(request.timeout).unwrap_or(0));
         if stubborn {
             tokio::time::sleep(grace).await;
@@ -285,7 +290,11 @@ impl proto::runtime_service_server::RuntimeService for Sim {
             finished_at: c.finished_at,
             exit_code: c.exit_code,
             image: c.config.image.clone(),
-            reason: if c.state == ContainerExited && c.exit_code != 0 { "Error".into() } else { String::new() },
+            reason: if c.state == ContainerExited && c.exit_code != 0 {
+                "Error".into()
+            } else {
+                String::new()
+            },
             labels: c.config.labels.clone(),
             annotations: c.config.annotations.clone(),
             ..Default::default()
@@ -319,23 +328,38 @@ impl proto::runtime_service_server::RuntimeService for Sim {
         Ok(Response::new(Box::pin(events)))
     }
 
-    async fn version(&self, _: Request<proto::VersionRequest>) -> Result<Response<proto::VersionResponse>, Status> {
+    async fn version(
+        &self,
+        _: Request<proto::VersionRequest>,
+    ) -> Result<Response<proto::VersionResponse>, Status> {
         not_simulated()
     }
 
-    async fn stream_pod_sandboxes(&self, _: Request<proto::StreamPodSandboxesRequest>) -> Result<Response<Self::StreamPodSandboxesStream>, Status> {
+    async fn stream_pod_sandboxes(
+        &self,
+        _: Request<proto::StreamPodSandboxesRequest>,
+    ) -> Result<Response<Self::StreamPodSandboxesStream>, Status> {
         not_simulated()
     }
 
-    async fn stream_containers(&self, _: Request<proto::StreamContainersRequest>) -> Result<Response<Self::StreamContainersStream>, Status> {
+    async fn stream_containers(
+        &self,
+        _: Request<proto::StreamContainersRequest>,
+    ) -> Result<Response<Self::StreamContainersStream>, Status> {
         not_simulated()
     }
 
-    async fn update_container_resources(&self, _: Request<proto::UpdateContainerResourcesRequest>) -> Result<Response<proto::UpdateContainerResourcesResponse>, Status> {
+    async fn update_container_resources(
+        &self,
+        _: Request<proto::UpdateContainerResourcesRequest>,
+    ) -> Result<Response<proto::UpdateContainerResourcesResponse>, Status> {
         not_simulated()
     }
 
-    async fn reopen_container_log(&self, _: Request<proto::ReopenContainerLogRequest>) -> Result<Response<proto::ReopenContainerLogResponse>, Status> {
+    async fn reopen_container_log(
+        &self,
+        _: Request<proto::ReopenContainerLogRequest>,
+    ) -> Result<Response<proto::ReopenContainerLogResponse>, Status> {
         not_simulated()
     }
 
@@ -343,75 +367,129 @@ impl proto::runtime_service_server::RuntimeService for Sim {
         not_simulated()
     }
 
-    async fn attach(&self, _: Request<proto::AttachRequest>) -> Result<Response<proto::AttachResponse>, Status> {
+    async fn attach(
+        &self,
+        _: Request<proto::AttachRequest>,
+    ) -> Result<Response<proto::AttachResponse>, Status> {
         not_simulated()
     }
 
-    async fn port_forward(&self, _: Request<proto::PortForwardRequest>) -> Result<Response<proto::PortForwardResponse>, Status> {
+    async fn port_forward(
+        &self,
+        _: Request<proto::PortForwardRequest>,
+    ) -> Result<Response<proto::PortForwardResponse>, Status> {
         not_simulated()
     }
 
-    async fn container_stats(&self, _: Request<proto::ContainerStatsRequest>) -> Result<Response<proto::ContainerStatsResponse>, Status> {
+    async fn container_stats(
+        &self,
+        _: Request<proto::ContainerStatsRequest>,
+    ) -> Result<Response<proto::ContainerStatsResponse>, Status> {
         not_simulated()
     }
 
-    async fn list_container_stats(&self, _: Request<proto::ListContainerStatsRequest>) -> Result<Response<proto::ListContainerStatsResponse>, Status> {
+    async fn list_container_stats(
+        &self,
+        _: Request<proto::ListContainerStatsRequest>,
+    ) -> Result<Response<proto::ListContainerStatsResponse>, Status> {
         not_simulated()
     }
 
-    async fn stream_container_stats(&self, _: Request<proto::StreamContainerStatsRequest>) -> Result<Response<Self::StreamContainerStatsStream>, Status> {
+    async fn stream_container_stats(
+        &self,
+        _: Request<proto::StreamContainerStatsRequest>,
+    ) -> Result<Response<Self::StreamContainerStatsStream>, Status> {
         not_simulated()
     }
 
-    async fn pod_sandbox_stats(&self, _: Request<proto::PodSandboxStatsRequest>) -> Result<Response<proto::PodSandboxStatsResponse>, Status> {
+    async fn pod_sandbox_stats(
+        &self,
+        _: Request<proto::PodSandboxStatsRequest>,
+    ) -> Result<Response<proto::PodSandboxStatsResponse>, Status> {
         not_simulated()
     }
 
-    async fn list_pod_sandbox_stats(&self, _: Request<proto::ListPodSandboxStatsRequest>) -> Result<Response<proto::ListPodSandboxStatsResponse>, Status> {
+    async fn list_pod_sandbox_stats(
+        &self,
+        _: Request<proto::ListPodSandboxStatsRequest>,
+    ) -> Result<Response<proto::ListPodSandboxStatsResponse>, Status> {
         not_simulated()
     }
 
-    async fn stream_pod_sandbox_stats(&self, _: Request<proto::StreamPodSandboxStatsRequest>) -> Result<Response<Self::StreamPodSandboxStatsStream>, Status> {
+    async fn stream_pod_sandbox_stats(
+        &self,
+        _: Request<proto::StreamPodSandboxStatsRequest>,
+    ) -> Result<Response<Self::StreamPodSandboxStatsStream>, Status> {
         not_simulated()
     }
 
-    async fn update_runtime_config(&self, _: Request<proto::UpdateRuntimeConfigRequest>) -> Result<Response<proto::UpdateRuntimeConfigResponse>, Status> {
+    async fn update_runtime_config(
+        &self,
+        _: Request<proto::UpdateRuntimeConfigRequest>,
+    ) -> Result<Response<proto::UpdateRuntimeConfigResponse>, Status> {
         not_simulated()
     }
 
-    async fn status(&self, _: Request<proto::StatusRequest>) -> Result<Response<proto::StatusResponse>, Status> {
+    async fn status(
+        &self,
+        _: Request<proto::StatusRequest>,
+    ) -> Result<Response<proto::StatusResponse>, Status> {
         not_simulated()
     }
 
-    async fn checkpoint_container(&self, _: Request<proto::CheckpointContainerRequest>) -> Result<Response<proto::CheckpointContainerResponse>, Status> {
+    async fn checkpoint_container(
+        &self,
+        _: Request<proto::CheckpointContainerRequest>,
+    ) -> Result<Response<proto::CheckpointContainerResponse>, Status> {
         not_simulated()
     }
 
-    async fn checkpoint_pod(&self, _: Request<proto::CheckpointPodRequest>) -> Result<Response<proto::CheckpointPodResponse>, Status> {
+    async fn checkpoint_pod(
+        &self,
+        _: Request<proto::CheckpointPodRequest>,
+    ) -> Result<Response<proto::CheckpointPodResponse>, Status> {
         not_simulated()
     }
 
-    async fn restore_pod(&self, _: Request<proto::RestorePodRequest>) -> Result<Response<proto::RestorePodResponse>, Status> {
+    async fn restore_pod(
+        &self,
+        _: Request<proto::RestorePodRequest>,
+    ) -> Result<Response<proto::RestorePodResponse>, Status> {
         not_simulated()
     }
 
-    async fn list_metric_descriptors(&self, _: Request<proto::ListMetricDescriptorsRequest>) -> Result<Response<proto::ListMetricDescriptorsResponse>, Status> {
+    async fn list_metric_descriptors(
+        &self,
+        _: Request<proto::ListMetricDescriptorsRequest>,
+    ) -> Result<Response<proto::ListMetricDescriptorsResponse>, Status> {
         not_simulated()
     }
 
-    async fn list_pod_sandbox_metrics(&self, _: Request<proto::ListPodSandboxMetricsRequest>) -> Result<Response<proto::ListPodSandboxMetricsResponse>, Status> {
+    async fn list_pod_sandbox_metrics(
+        &self,
+        _: Request<proto::ListPodSandboxMetricsRequest>,
+    ) -> Result<Response<proto::ListPodSandboxMetricsResponse>, Status> {
         not_simulated()
     }
 
-    async fn stream_pod_sandbox_metrics(&self, _: Request<proto::StreamPodSandboxMetricsRequest>) -> Result<Response<Self::StreamPodSandboxMetricsStream>, Status> {
+    async fn stream_pod_sandbox_metrics(
+        &self,
+        _: Request<proto::StreamPodSandboxMetricsRequest>,
+    ) -> Result<Response<Self::StreamPodSandboxMetricsStream>, Status> {
         not_simulated()
     }
 
-    async fn runtime_config(&self, _: Request<proto::RuntimeConfigRequest>) -> Result<Response<proto::RuntimeConfigResponse>, Status> {
+    async fn runtime_config(
+        &self,
+        _: Request<proto::RuntimeConfigRequest>,
+    ) -> Result<Response<proto::RuntimeConfigResponse>, Status> {
         not_simulated()
     }
 
-    async fn update_pod_sandbox_resources(&self, _: Request<proto::UpdatePodSandboxResourcesRequest>) -> Result<Response<proto::UpdatePodSandboxResourcesResponse>, Status> {
+    async fn update_pod_sandbox_resources(
+        &self,
+        _: Request<proto::UpdatePodSandboxResourcesRequest>,
+    ) -> Result<Response<proto::UpdatePodSandboxResourcesResponse>, Status> {
         not_simulated()
     }
 }

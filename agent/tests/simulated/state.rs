@@ -31,7 +31,7 @@ impl ContainerSim {
         &self.config.metadata.as_ref().unwrap().name
     }
 
-    pub fn image(&self) -> &str {
+    pub fn written_image(&self) -> &str {
         &self.config.image.as_ref().unwrap().user_specified_image
     }
 
@@ -39,6 +39,9 @@ impl ContainerSim {
         self.config.metadata.as_ref().unwrap().attempt
     }
 }
+
+/// When, which attempt, in which sandbox.
+type Start = (i64, u32, String);
 
 #[derive(Debug, Default)]
 pub struct State {
@@ -49,7 +52,7 @@ pub struct State {
     /// Ends of containers by pod and name: when, and whether it was a crash.
     pub ends: HashMap<(String, String), Vec<(i64, bool)>>,
     /// Starts by pod and name: when, which attempt, in which sandbox.
-    pub starts: HashMap<(String, String), Vec<(i64, u32, String)>>,
+    pub starts: HashMap<(String, String), Vec<Start>>,
     pub violations: Vec<String>,
 }
 
@@ -123,7 +126,12 @@ impl State {
     pub fn check_start(&mut self, id: &str, now: i64) {
         let c = self.containers[id].clone();
         let key = (self.uid(&c), c.name().to_owned());
-        let level = c.config.annotations.get("reeve.container.crashLevel").and_then(|l| l.parse().ok()).unwrap_or(0u32);
+        let level = c
+            .config
+            .annotations
+            .get("reeve.container.crashLevel")
+            .and_then(|l| l.parse().ok())
+            .unwrap_or(0u32);
         let ends = self.ends.get(&key).cloned().unwrap_or_default();
         let starts = self.starts.get(&key).cloned().unwrap_or_default();
         let crashes = starts.len().min(ends.iter().filter(|(_, crash)| *crash).count());
@@ -139,7 +147,10 @@ impl State {
                 n => (10 << (n - 2).min(5)).min(300),
             };
             if waited < least {
-                self.fail(format!("container {} of level {level} started {waited}s after its crash", c.name()));
+                self.fail(format!(
+                    "container {} of level {level} started {waited}s after its crash",
+                    c.name()
+                ));
             }
         }
         if let Some((_, last, _)) = starts.last()

@@ -88,7 +88,8 @@ impl World {
     }
 
     pub fn is_ready(&self, pod: &str) -> bool {
-        let conditions = self.pod(pod).and_then(|p| p.status.clone()).and_then(|s| s.conditions).unwrap_or_default();
+        let conditions =
+            self.pod(pod).and_then(|p| p.status.clone()).and_then(|s| s.conditions).unwrap_or_default();
         conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
     }
 
@@ -118,8 +119,11 @@ fn start_agent(sim: &Sim, root: &Path, keep: bool) -> (Handles, Mailbox, Cancell
 
 /// A pod with one container per image, and `more` in its spec.
 pub fn pod(name: &str, images: &[&str], more: &str) -> String {
-    let containers: String =
-        images.iter().enumerate().map(|(n, image)| format!("  - {{name: main-{n}, image: {image}}}\n")).collect();
+    let containers: String = images
+        .iter()
+        .enumerate()
+        .map(|(n, image)| format!("  - {{name: main-{n}, image: {image}}}\n"))
+        .collect();
     let more: String = more.lines().map(|line| format!("  {line}\n")).collect();
     let inits = more.matches("name: init-").count();
     format!(

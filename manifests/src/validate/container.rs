@@ -38,30 +38,23 @@ pub(super) fn container(check: &mut Check<'_>, c: &Container, volumes: &BTreeSet
     names::label_name(&mut check.at("name"), &c.name);
     let image = c.image.as_deref().unwrap_or_default();
     if image.is_empty() {
-        check.fail_with(
-            format!("container {:?} has no image", c.name),
-            Some("add image: NAME:TAG".into()),
-        );
+        check.fail_with(format!("container {:?} has no image", c.name), Some("add image: NAME:TAG".into()));
     } else if image.trim() != image || image.contains(char::is_whitespace) {
         check.at("image").fail(format!("{image:?} has blanks in it"));
     }
     let policy = c.image_pull_policy.as_deref().unwrap_or_default();
-    check
-        .at("imagePullPolicy")
-        .one_of(policy, &["Always", "IfNotPresent", "Never"]);
+    check.at("imagePullPolicy").one_of(policy, &["Always", "IfNotPresent", "Never"]);
     let message = c.termination_message_policy.as_deref().unwrap_or_default();
-    check
-        .at("terminationMessagePolicy")
-        .one_of(message, &["File", "FallbackToLogsOnError"]);
+    check.at("terminationMessagePolicy").one_of(message, &["File", "FallbackToLogsOnError"]);
     if let Some(policy) = &c.restart_policy {
         match (init, policy.as_str()) {
             (true, "Always") => {}
-            (true, _) => check
-                .at("restartPolicy")
-                .fail("an init container's restartPolicy can only be Always"),
-            (false, _) => check
-                .at("restartPolicy")
-                .fail("only init containers have a restartPolicy of their own"),
+            (true, _) => {
+                check.at("restartPolicy").fail("an init container's restartPolicy can only be Always")
+            }
+            (false, _) => {
+                check.at("restartPolicy").fail("only init containers have a restartPolicy of their own")
+            }
         }
     }
     ports(check, c);
@@ -84,10 +77,7 @@ fn ports(check: &mut Check<'_>, c: &Container) {
         {
             port_number(&mut at.at("hostPort"), i64::from(host));
         }
-        at.at("protocol").one_of(
-            port.protocol.as_deref().unwrap_or_default(),
-            &["TCP", "UDP", "SCTP"],
-        );
+        at.at("protocol").one_of(port.protocol.as_deref().unwrap_or_default(), &["TCP", "UDP", "SCTP"]);
         if let Some(name) = &port.name {
             names::port_name(&mut at.at("name"), name);
             if !known.insert(name) {
@@ -116,23 +106,18 @@ fn env(check: &mut Check<'_>, env: &[EnvVar]) {
             || var.name.contains('=')
             || !var.name.chars().all(|c| (' '..='~').contains(&c))
         {
-            at.at("name")
-                .fail(format!("{:?} cannot be the name of a variable", var.name));
+            at.at("name").fail(format!("{:?} cannot be the name of a variable", var.name));
         }
         let Some(from) = &var.value_from else { continue };
         if var.value.as_deref().is_some_and(|v| !v.is_empty()) {
-            at.at("valueFrom")
-                .fail("a variable has either value or valueFrom");
+            at.at("valueFrom").fail("a variable has either value or valueFrom");
         }
         if let Some(field) = &from.field_ref {
             let subscript = ["metadata.labels['", "metadata.annotations['"]
                 .iter()
                 .any(|p| field.field_path.starts_with(p) && field.field_path.ends_with("']"));
             if !subscript {
-                at.at("valueFrom")
-                    .at("fieldRef")
-                    .at("fieldPath")
-                    .one_of(&field.field_path, FIELD_PATHS);
+                at.at("valueFrom").at("fieldRef").at("fieldPath").one_of(&field.field_path, FIELD_PATHS);
             }
         }
         if let Some(resource) = &from.resource_field_ref {
@@ -161,10 +146,7 @@ fn resources(check: &mut Check<'_>, resources: Option<&ResourceRequirements>) {
                 Some(_) => {}
             }
             if !["cpu", "memory", "ephemeral-storage"].contains(&name.as_str()) {
-                at.fail_with(
-                    format!("{name} is not a resource of this node"),
-                    Some("cpu or memory".into()),
-                );
+                at.fail_with(format!("{name} is not a resource of this node"), Some("cpu or memory".into()));
             }
         }
     }
@@ -187,38 +169,27 @@ fn mounts(check: &mut Check<'_>, mounts: &[VolumeMount], volumes: &BTreeSet<&str
             let hint = crate::suggest::nearest(&mount.name, &known)
                 .map(|near| format!("did you mean {near:?}?"))
                 .unwrap_or_else(|| format!("volumes of this pod: {}", known.join(", ")));
-            at.at("name")
-                .fail_with(format!("the pod has no volume {:?}", mount.name), Some(hint));
+            at.at("name").fail_with(format!("the pod has no volume {:?}", mount.name), Some(hint));
         }
         if !mount.mount_path.starts_with('/') || mount.mount_path.contains(':') {
-            at.at("mountPath").fail(format!(
-                "{:?} is not an absolute path without ':'",
-                mount.mount_path
-            ));
+            at.at("mountPath").fail(format!("{:?} is not an absolute path without ':'", mount.mount_path));
         }
         if !paths.insert(mount.mount_path.as_str()) {
-            at.at("mountPath")
-                .fail(format!("{:?} is mounted twice", mount.mount_path));
+            at.at("mountPath").fail(format!("{:?} is mounted twice", mount.mount_path));
         }
-        for (field, path) in [
-            ("subPath", &mount.sub_path),
-            ("subPathExpr", &mount.sub_path_expr),
-        ] {
+        for (field, path) in [("subPath", &mount.sub_path), ("subPathExpr", &mount.sub_path_expr)] {
             let Some(path) = path else { continue };
             if path.starts_with('/') || path.split('/').any(|part| part == "..") {
                 at.at(field).fail("it must be relative and without \"..\"");
             }
         }
         if mount.sub_path.as_deref().is_some_and(|p| !p.is_empty()) && mount.sub_path_expr.is_some() {
-            at.at("subPathExpr")
-                .fail("a mount has either subPath or subPathExpr");
+            at.at("subPathExpr").fail("a mount has either subPath or subPathExpr");
         }
         let propagation = mount.mount_propagation.as_deref().unwrap_or("None");
-        at.at("mountPropagation")
-            .one_of(propagation, &["None", "HostToContainer", "Bidirectional"]);
+        at.at("mountPropagation").one_of(propagation, &["None", "HostToContainer", "Bidirectional"]);
         let recursive = mount.recursive_read_only.as_deref().unwrap_or("Disabled");
-        at.at("recursiveReadOnly")
-            .one_of(recursive, &["Disabled", "IfPossible", "Enabled"]);
+        at.at("recursiveReadOnly").one_of(recursive, &["Disabled", "IfPossible", "Enabled"]);
         if recursive == "Enabled" && mount.read_only != Some(true) {
             at.at("recursiveReadOnly").fail("it needs readOnly: true");
         }
@@ -243,23 +214,12 @@ fn probes(check: &mut Check<'_>, c: &Container, init: bool) {
 }
 
 fn one_probe(check: &mut Check<'_>, probe: &Probe, c: &Container, field: &str) {
-    let handlers = [
-        probe.exec.is_some(),
-        probe.http_get.is_some(),
-        probe.tcp_socket.is_some(),
-        probe.grpc.is_some(),
-    ];
+    let handlers =
+        [probe.exec.is_some(), probe.http_get.is_some(), probe.tcp_socket.is_some(), probe.grpc.is_some()];
     if handlers.iter().filter(|set| **set).count() != 1 {
-        check.fail_with(
-            "a probe does exactly one thing",
-            Some("one of exec, httpGet, tcpSocket".into()),
-        );
+        check.fail_with("a probe does exactly one thing", Some("one of exec, httpGet, tcpSocket".into()));
     }
-    if probe
-        .exec
-        .as_ref()
-        .is_some_and(|e| e.command.as_deref().unwrap_or_default().is_empty())
-    {
+    if probe.exec.as_ref().is_some_and(|e| e.command.as_deref().unwrap_or_default().is_empty()) {
         check.at("exec").fail("there is no command");
     }
     if let Some(http) = &probe.http_get {
@@ -272,29 +232,17 @@ fn one_probe(check: &mut Check<'_>, probe: &Probe, c: &Container, field: &str) {
     if let Some(tcp) = &probe.tcp_socket {
         named_port(&mut check.at("tcpSocket").at("port"), &tcp.port, c);
     }
-    check
-        .at("initialDelaySeconds")
-        .at_least(probe.initial_delay_seconds.unwrap_or(0), 0);
-    check
-        .at("timeoutSeconds")
-        .at_least(probe.timeout_seconds.unwrap_or(1), 1);
-    check
-        .at("periodSeconds")
-        .at_least(probe.period_seconds.unwrap_or(1), 1);
-    check
-        .at("failureThreshold")
-        .at_least(probe.failure_threshold.unwrap_or(1), 1);
-    check
-        .at("successThreshold")
-        .at_least(probe.success_threshold.unwrap_or(1), 1);
+    check.at("initialDelaySeconds").at_least(probe.initial_delay_seconds.unwrap_or(0), 0);
+    check.at("timeoutSeconds").at_least(probe.timeout_seconds.unwrap_or(1), 1);
+    check.at("periodSeconds").at_least(probe.period_seconds.unwrap_or(1), 1);
+    check.at("failureThreshold").at_least(probe.failure_threshold.unwrap_or(1), 1);
+    check.at("successThreshold").at_least(probe.success_threshold.unwrap_or(1), 1);
     if field != "readinessProbe" && probe.success_threshold.unwrap_or(1) != 1 {
         check.at("successThreshold").fail("it can only be 1 here");
     }
     match probe.termination_grace_period_seconds {
         Some(_) if field == "readinessProbe" => {
-            check
-                .at("terminationGracePeriodSeconds")
-                .fail("a readiness probe ends nothing");
+            check.at("terminationGracePeriodSeconds").fail("a readiness probe ends nothing");
         }
         Some(seconds) => check.at("terminationGracePeriodSeconds").at_least(seconds, 1),
         None => {}
@@ -305,12 +253,7 @@ fn named_port(check: &mut Check<'_>, port: &IntOrString, c: &Container) {
     match port {
         IntOrString::Int(number) => port_number(check, i64::from(*number)),
         IntOrString::String(name) => {
-            let names: Vec<&str> = c
-                .ports
-                .iter()
-                .flatten()
-                .filter_map(|p| p.name.as_deref())
-                .collect();
+            let names: Vec<&str> = c.ports.iter().flatten().filter_map(|p| p.name.as_deref()).collect();
             if !names.contains(&name.as_str()) {
                 let hint =
                     crate::suggest::nearest(name, &names).map(|near| format!("did you mean {near:?}?"));
@@ -334,13 +277,10 @@ fn security(check: &mut Check<'_>, context: &SecurityContext) {
         .flat_map(|c| c.add.iter().flatten())
         .any(|c| c.trim_start_matches("CAP_") == "SYS_ADMIN");
     if context.allow_privilege_escalation == Some(false) && (privileged || admin) {
-        check
-            .at("allowPrivilegeEscalation")
-            .fail("it cannot be false beside privileged or CAP_SYS_ADMIN");
+        check.at("allowPrivilegeEscalation").fail("it cannot be false beside privileged or CAP_SYS_ADMIN");
     }
-    check.at("procMount").one_of(
-        context.proc_mount.as_deref().unwrap_or("Default"),
-        &["Default", "Unmasked"],
-    );
+    check
+        .at("procMount")
+        .one_of(context.proc_mount.as_deref().unwrap_or("Default"), &["Default", "Unmasked"]);
     spec::seccomp(&mut check.at("seccompProfile"), context.seccomp_profile.as_ref());
 }

@@ -25,15 +25,8 @@ pub(crate) struct Check<'a> {
 
 impl Check<'_> {
     fn at(&mut self, field: &str) -> Check<'_> {
-        let path = if self.path.is_empty() {
-            field.to_owned()
-        } else {
-            format!("{}.{field}", self.path)
-        };
-        Check {
-            path,
-            found: self.found,
-        }
+        let path = if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) };
+        Check { path, found: self.found }
     }
 
     fn item(&mut self, field: &str, index: usize) -> Check<'_> {
@@ -45,11 +38,7 @@ impl Check<'_> {
     }
 
     fn fail_with(&mut self, message: impl Into<String>, hint: Option<String>) {
-        self.found.push(Violation {
-            path: self.path.clone(),
-            message: message.into(),
-            hint,
-        });
+        self.found.push(Violation { path: self.path.clone(), message: message.into(), hint });
     }
 
     /// Refuses a value that is none of `allowed`.
@@ -74,10 +63,7 @@ impl Check<'_> {
 /// Everything wrong with a pod whose defaults are applied.
 pub fn validate(pod: &Pod) -> Vec<Violation> {
     let mut found = Vec::new();
-    let mut check = Check {
-        path: String::new(),
-        found: &mut found,
-    };
+    let mut check = Check { path: String::new(), found: &mut found };
     names::metadata(&mut check.at("metadata"), &pod.metadata);
     match &pod.spec {
         Some(spec) => spec::pod_spec(&mut check.at("spec"), spec),

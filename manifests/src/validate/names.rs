@@ -12,10 +12,7 @@ pub(super) fn metadata(check: &mut Check<'_>, metadata: &ObjectMeta) {
         "" => check.at("name").fail("the pod has no name"),
         name => subdomain(&mut check.at("name"), name),
     }
-    label_name(
-        &mut check.at("namespace"),
-        metadata.namespace.as_deref().unwrap_or_default(),
-    );
+    label_name(&mut check.at("namespace"), metadata.namespace.as_deref().unwrap_or_default());
     for (key, value) in metadata.labels.iter().flatten() {
         qualified(&mut check.at("labels"), key);
         label_value(&mut check.at("labels"), value);
@@ -23,16 +20,9 @@ pub(super) fn metadata(check: &mut Check<'_>, metadata: &ObjectMeta) {
     for key in metadata.annotations.iter().flatten().map(|(key, _)| key) {
         qualified(&mut check.at("annotations"), key);
     }
-    let size: usize = metadata
-        .annotations
-        .iter()
-        .flatten()
-        .map(|(k, v)| k.len() + v.len())
-        .sum();
+    let size: usize = metadata.annotations.iter().flatten().map(|(k, v)| k.len() + v.len()).sum();
     if size > MAX_ANNOTATIONS {
-        check
-            .at("annotations")
-            .fail(format!("{size} bytes are more than the 262144 allowed"));
+        check.at("annotations").fail(format!("{size} bytes are more than the 262144 allowed"));
     }
 }
 
@@ -74,9 +64,7 @@ fn is_word(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.ends_with(|c: char| c.is_ascii_alphanumeric())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 /// A label's key: a word, maybe after a domain and a slash.
@@ -93,9 +81,7 @@ fn qualified(check: &mut Check<'_>, key: &str) {
 
 fn label_value(check: &mut Check<'_>, value: &str) {
     if !value.is_empty() && !is_word(value) {
-        check.fail(format!(
-            "{value:?} is not a label's value: at most 63 letters, digits, '-', '_' and '.'"
-        ));
+        check.fail(format!("{value:?} is not a label's value: at most 63 letters, digits, '-', '_' and '.'"));
     }
 }
 

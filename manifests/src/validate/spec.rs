@@ -10,12 +10,8 @@ use crate::quantity::Amount;
 
 pub(super) fn pod_spec(check: &mut Check<'_>, spec: &PodSpec) {
     let policy = spec.restart_policy.as_deref().unwrap_or_default();
-    check
-        .at("restartPolicy")
-        .one_of(policy, &["Always", "OnFailure", "Never"]);
-    check
-        .at("terminationGracePeriodSeconds")
-        .at_least(spec.termination_grace_period_seconds.unwrap_or(0), 0);
+    check.at("restartPolicy").one_of(policy, &["Always", "OnFailure", "Never"]);
+    check.at("terminationGracePeriodSeconds").at_least(spec.termination_grace_period_seconds.unwrap_or(0), 0);
     if let Some(seconds) = spec.active_deadline_seconds {
         check.at("activeDeadlineSeconds").at_least(seconds, 1);
     }
@@ -29,9 +25,7 @@ pub(super) fn pod_spec(check: &mut Check<'_>, spec: &PodSpec) {
         check.at("os").fail("this is a Linux node");
     }
     if spec.host_pid == Some(true) && spec.share_process_namespace == Some(true) {
-        check
-            .at("shareProcessNamespace")
-            .fail("it cannot be set beside hostPID");
+        check.at("shareProcessNamespace").fail("it cannot be set beside hostPID");
     }
     dns(check, spec);
     aliases(check, spec);
@@ -42,32 +36,17 @@ pub(super) fn pod_spec(check: &mut Check<'_>, spec: &PodSpec) {
 
 fn dns(check: &mut Check<'_>, spec: &PodSpec) {
     let policy = spec.dns_policy.as_deref().unwrap_or_default();
-    check.at("dnsPolicy").one_of(
-        policy,
-        &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"],
-    );
-    let servers = spec
-        .dns_config
-        .as_ref()
-        .and_then(|c| c.nameservers.as_deref())
-        .unwrap_or_default();
+    check.at("dnsPolicy").one_of(policy, &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]);
+    let servers = spec.dns_config.as_ref().and_then(|c| c.nameservers.as_deref()).unwrap_or_default();
     if policy == "None" && servers.is_empty() {
-        check
-            .at("dnsConfig")
-            .fail("dnsPolicy None needs at least one of dnsConfig.nameservers");
+        check.at("dnsConfig").fail("dnsPolicy None needs at least one of dnsConfig.nameservers");
     }
     if servers.len() > 3 {
-        check
-            .at("dnsConfig")
-            .at("nameservers")
-            .fail("a resolver asks at most 3 servers");
+        check.at("dnsConfig").at("nameservers").fail("a resolver asks at most 3 servers");
     }
     for (i, server) in servers.iter().enumerate() {
         if server.parse::<IpAddr>().is_err() {
-            check
-                .at("dnsConfig")
-                .item("nameservers", i)
-                .fail(format!("{server:?} is not an IP address"));
+            check.at("dnsConfig").item("nameservers", i).fail(format!("{server:?} is not an IP address"));
         }
     }
 }
@@ -75,10 +54,7 @@ fn dns(check: &mut Check<'_>, spec: &PodSpec) {
 fn aliases(check: &mut Check<'_>, spec: &PodSpec) {
     for (i, alias) in spec.host_aliases.iter().flatten().enumerate() {
         if alias.ip.parse::<IpAddr>().is_err() {
-            check
-                .item("hostAliases", i)
-                .at("ip")
-                .fail(format!("{:?} is not an IP address", alias.ip));
+            check.item("hostAliases", i).at("ip").fail(format!("{:?} is not an IP address", alias.ip));
         }
     }
 }
@@ -101,13 +77,9 @@ fn security(check: &mut Check<'_>, spec: &PodSpec) {
 
 pub(super) fn seccomp(check: &mut Check<'_>, profile: Option<&SeccompProfile>) {
     let Some(profile) = profile else { return };
-    check
-        .at("type")
-        .one_of(&profile.type_, &["RuntimeDefault", "Unconfined", "Localhost"]);
+    check.at("type").one_of(&profile.type_, &["RuntimeDefault", "Unconfined", "Localhost"]);
     if (profile.type_ == "Localhost") != profile.localhost_profile.is_some() {
-        check
-            .at("localhostProfile")
-            .fail("it is set exactly when type is Localhost");
+        check.at("localhostProfile").fail("it is set exactly when type is Localhost");
     }
 }
 
@@ -118,8 +90,7 @@ fn volumes<'a>(check: &mut Check<'_>, volumes: &'a [Volume]) -> BTreeSet<&'a str
         let mut at = check.item("volumes", i);
         names::label_name(&mut at.at("name"), &volume.name);
         if !known.insert(volume.name.as_str()) {
-            at.at("name")
-                .fail(format!("there are two volumes {:?}", volume.name));
+            at.at("name").fail(format!("there are two volumes {:?}", volume.name));
         }
         match (&volume.empty_dir, &volume.host_path) {
             (Some(empty), None) => {
@@ -128,18 +99,13 @@ fn volumes<'a>(check: &mut Check<'_>, volumes: &'a [Volume]) -> BTreeSet<&'a str
                 if let Some(limit) = &empty.size_limit {
                     match Amount::of(limit) {
                         Some(amount) if !amount.is_negative() => {}
-                        _ => at
-                            .at("emptyDir")
-                            .at("sizeLimit")
-                            .fail(format!("{:?} is not a size", limit.0)),
+                        _ => at.at("emptyDir").at("sizeLimit").fail(format!("{:?} is not a size", limit.0)),
                     }
                 }
             }
             (None, Some(host)) => {
                 if !host.path.starts_with('/') || host.path.split('/').any(|part| part == "..") {
-                    at.at("hostPath")
-                        .at("path")
-                        .fail("it must be absolute and without \"..\"");
+                    at.at("hostPath").at("path").fail("it must be absolute and without \"..\"");
                 }
                 let types = [
                     "",
@@ -151,9 +117,7 @@ fn volumes<'a>(check: &mut Check<'_>, volumes: &'a [Volume]) -> BTreeSet<&'a str
                     "CharDevice",
                     "BlockDevice",
                 ];
-                at.at("hostPath")
-                    .at("type")
-                    .one_of(host.type_.as_deref().unwrap_or_default(), &types);
+                at.at("hostPath").at("type").one_of(host.type_.as_deref().unwrap_or_default(), &types);
             }
             (None, None) => at.fail_with(
                 format!("volume {:?} has no kind", volume.name),
@@ -171,16 +135,12 @@ fn containers(check: &mut Check<'_>, spec: &PodSpec, volumes: &BTreeSet<&str>) {
     }
     let init = spec.init_containers.as_deref().unwrap_or_default();
     let mut known = BTreeSet::new();
-    let all = [
-        ("initContainers", init),
-        ("containers", spec.containers.as_slice()),
-    ];
+    let all = [("initContainers", init), ("containers", spec.containers.as_slice())];
     for (list, items) in all {
         for (i, c) in items.iter().enumerate() {
             let mut at = check.item(list, i);
             if !known.insert(c.name.as_str()) {
-                at.at("name")
-                    .fail(format!("there are two containers {:?}", c.name));
+                at.at("name").fail(format!("there are two containers {:?}", c.name));
             }
             container::container(&mut at, c, volumes, list == "initContainers");
         }
@@ -197,13 +157,11 @@ fn host_ports(check: &mut Check<'_>, spec: &PodSpec, all: [(&str, &[Container]);
                 let mut at = check.item(list, i);
                 let mut at = at.item("ports", j);
                 if spec.host_network == Some(true) && host != port.container_port {
-                    at.at("hostPort")
-                        .fail("with hostNetwork it must equal containerPort");
+                    at.at("hostPort").fail("with hostNetwork it must equal containerPort");
                 }
                 let ip = port.host_ip.as_deref().unwrap_or_default();
                 if host != 0 && !taken.insert((host, port.protocol.as_deref(), ip)) {
-                    at.at("hostPort")
-                        .fail(format!("host port {host} is declared twice"));
+                    at.at("hostPort").fail(format!("host port {host} is declared twice"));
                 }
             }
         }

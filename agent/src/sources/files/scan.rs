@@ -78,7 +78,12 @@ impl Scanner {
     }
 
     /// Reads everything below `path`. On an error nothing is known to be gone, and nothing changes.
-    pub(super) fn scan(&mut self, path: &Path, half_written: &BTreeSet<PathBuf>, enter: Enter<'_>) -> Result<(), Error> {
+    pub(super) fn scan(
+        &mut self,
+        path: &Path,
+        half_written: &BTreeSet<PathBuf>,
+        enter: Enter<'_>,
+    ) -> Result<(), Error> {
         let mut paths = BTreeSet::new();
         let is_dir = std::fs::metadata(path).map_err(Error::at(path))?.is_dir();
         if is_dir {
@@ -137,8 +142,10 @@ impl Scanner {
             for (path, file) in &self.files {
                 for pod in &file.good {
                     let metadata = &pod.pod.metadata;
-                    let name =
-                        (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
+                    let name = (
+                        metadata.namespace.clone().unwrap_or_default(),
+                        metadata.name.clone().unwrap_or_default(),
+                    );
                     let held = self.owners.get(&name) == Some(path);
                     if held != first {
                         continue;

@@ -32,7 +32,9 @@ impl Watched {
     async fn has(&mut self, images: &[&str]) -> Vec<Arc<DesiredPod>> {
         let wait = async {
             loop {
-                let Some(Message::Complete { pods, .. }) = self.messages.recv().await else { panic!("no scan") };
+                let Some(Message::Complete { pods, .. }) = self.messages.recv().await else {
+                    panic!("no scan")
+                };
                 let mut found: Vec<String> = pods.iter().map(|p| image(p)).collect();
                 found.sort();
                 let mut wanted = images.to_vec();
@@ -42,7 +44,9 @@ impl Watched {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap_or_else(|_| panic!("never had {images:?}"))
+        tokio::time::timeout(Duration::from_secs(10), wait)
+            .await
+            .unwrap_or_else(|_| panic!("never had {images:?}"))
     }
 
     /// Whether all scans of the next moment have exactly these images.
@@ -63,7 +67,9 @@ fn image(pod: &DesiredPod) -> String {
 }
 
 fn pod(name: &str, image: &str) -> String {
-    format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: {image}}}]}}\n")
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: {image}}}]}}\n"
+    )
 }
 
 fn replace(path: &Path, text: &str) {
@@ -132,7 +138,10 @@ async fn a_pod_in_two_files_stays_with_the_first() {
     std::fs::write(dir.path().join("a.yaml"), pod("a", "second:1")).unwrap();
     watched.keeps(&["first:1"]).await;
     let shown = watched.state().diagnostics[0].to_string();
-    assert!(shown.contains("a.yaml:1:1: pod default/a is declared already in") && shown.contains("z.yaml"), "{shown}");
+    assert!(
+        shown.contains("a.yaml:1:1: pod default/a is declared already in") && shown.contains("z.yaml"),
+        "{shown}"
+    );
     std::fs::remove_file(dir.path().join("z.yaml")).unwrap();
     watched.has(&["second:1"]).await;
 }

@@ -72,7 +72,9 @@ impl Watcher {
         if event.mask.contains(EventMask::ISDIR) {
             return;
         }
-        if event.mask.contains(EventMask::MODIFY) || (event.mask.contains(EventMask::CREATE) && is_new_file(&path)) {
+        if event.mask.contains(EventMask::MODIFY)
+            || (event.mask.contains(EventMask::CREATE) && is_new_file(&path))
+        {
             self.open.insert(path, Instant::now());
         } else if !event.mask.contains(EventMask::ATTRIB) {
             self.open.remove(&path);

@@ -26,9 +26,17 @@ pub(super) struct Start<'a> {
 
 impl Executor {
     /// Pulls, creates and starts; `false` when it was cancelled before anything was created.
-    pub(super) async fn start(&self, start: Start<'_>, seen: &Seen, cancel: CancellationToken) -> Result<bool, Fault> {
+    pub(super) async fn start(
+        &self,
+        start: Start<'_>,
+        seen: &Seen,
+        cancel: CancellationToken,
+    ) -> Result<bool, Fault> {
         let Some(c) = self.definition(start.name) else {
-            return Err(Fault::new("CreateContainerConfigError")(format!("the pod has no container {:?}", start.name)));
+            return Err(Fault::new("CreateContainerConfigError")(format!(
+                "the pod has no container {:?}",
+                start.name
+            )));
         };
         let attempt = seen.sandboxes.iter().find(|s| s.id == start.sandbox).map_or(0, |s| s.attempt);
         let sandbox = self.sandbox_config(attempt);
@@ -70,7 +78,11 @@ impl Executor {
     ) -> Result<(), Fault> {
         let logs = Path::new(&sandbox.log_directory).join(&c.name);
         std::fs::create_dir_all(&logs).map_err(|e| {
-            self.failed(c, "CreateContainerError", format!("cannot make the log directory {}: {e}", logs.display()))
+            self.failed(
+                c,
+                "CreateContainerError",
+                format!("cannot make the log directory {}: {e}", logs.display()),
+            )
         })?;
         let request = proto::CreateContainerRequest {
             pod_sandbox_id: start.sandbox.to_owned(),
@@ -113,10 +125,11 @@ impl Executor {
     ) -> Result<Vec<proto::Mount>, Fault> {
         let known: HashMap<&str, &str> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let dir = self.pod_dir();
-        let mut mounts = volumes::mounts(&dir, volumes, c, &|text| expand(text, &known)).map_err(|error| {
-            let source = std::error::Error::source(&error).map(|s| format!(": {s}")).unwrap_or_default();
-            self.failed(c, "CreateContainerConfigError", format!("{error}{source}"))
-        })?;
+        let mut mounts =
+            volumes::mounts(&dir, volumes, c, &|text| expand(text, &known)).map_err(|error| {
+                let source = std::error::Error::source(&error).map(|s| format!(": {s}")).unwrap_or_default();
+                self.failed(c, "CreateContainerConfigError", format!("{error}{source}"))
+            })?;
         let mut file = |host: &Path, inside: &str| {
             if !mounts.iter().any(|m| m.container_path == inside) {
                 mounts.push(proto::Mount {
@@ -141,7 +154,8 @@ impl Executor {
     }
 
     pub(super) async fn stop_container(&self, id: &str, grace: Duration) -> Result<(), Fault> {
-        let timeout = i64::try_from(grace.as_secs() + u64::from(grace.subsec_nanos() > 0)).unwrap_or(i64::MAX);
+        let timeout =
+            i64::try_from(grace.as_secs() + u64::from(grace.subsec_nanos() > 0)).unwrap_or(i64::MAX);
         let request = proto::StopContainerRequest { container_id: id.to_owned(), timeout };
         let mut runtime = self.handles.cri.runtime();
         let stopped = self.call("StopContainer", runtime.stop_container(request)).await.map(drop);

@@ -42,9 +42,11 @@ impl Executor {
                     () = cancel.cancelled() => return Ok(None),
                     pulled = pull => pulled?,
                 };
-                self.image_status(&pulled).await?.or(self.image_status(&name).await?).ok_or_else(|| Fault {
-                    reason: "ImageInspectError",
-                    message: format!("image {name:?} is not there after it was pulled"),
+                self.image_status(&pulled).await?.or(self.image_status(&name).await?).ok_or_else(|| {
+                    Fault {
+                        reason: "ImageInspectError",
+                        message: format!("image {name:?} is not there after it was pulled"),
+                    }
                 })?
             }
         };

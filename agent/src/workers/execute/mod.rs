@@ -55,7 +55,9 @@ impl Executor {
     /// Carries out one action.
     pub(super) async fn execute(self, action: Action, seen: Arc<Seen>, cancel: CancellationToken) -> Done {
         let result = match &action {
-            Action::CreateSandbox { attempt } => self.create_sandbox(*attempt, !seen.sandboxes.is_empty()).await,
+            Action::CreateSandbox { attempt } => {
+                self.create_sandbox(*attempt, !seen.sandboxes.is_empty()).await
+            }
             Action::StopSandbox { id } => self.stop_sandbox(id).await,
             Action::RemoveSandbox { id } => self.remove_sandbox(id).await,
             Action::Start { container, sandbox, restarts, level } => {
@@ -101,7 +103,9 @@ impl Executor {
         let message = match why {
             Why::PodEnds | Why::Deadline => format!("Stopping container {container}"),
             Why::Changed => format!("Container {container} definition changed, will be restarted"),
-            Why::Unhealthy(u) => format!("Container {container} failed {} probe, will be restarted", u.probe.word()),
+            Why::Unhealthy(u) => {
+                format!("Container {container} failed {} probe, will be restarted", u.probe.word())
+            }
             Why::Unknown => format!("Container {container} is in unknown state, will be restarted"),
         };
         self.event(Some(container), EventType::Normal, "Killing", message);
@@ -116,7 +120,11 @@ impl Executor {
         let labels = CallLabels { operation: operation.to_owned() };
         let begun = self.handles.clock.now();
         let result = call.await;
-        self.handles.metrics.cri_calls.get_or_create(&labels).observe(self.handles.clock.now().duration_since(begun).as_secs_f64());
+        self.handles
+            .metrics
+            .cri_calls
+            .get_or_create(&labels)
+            .observe(self.handles.clock.now().duration_since(begun).as_secs_f64());
         if result.is_err() {
             self.handles.metrics.cri_errors.get_or_create(&labels).inc();
         }

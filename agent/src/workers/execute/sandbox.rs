@@ -50,7 +50,12 @@ impl Executor {
             })
         });
         made.map_err(|message| {
-            self.event(None, EventType::Warning, "FailedMount", format!("MountVolume.SetUp failed: {message}"));
+            self.event(
+                None,
+                EventType::Warning,
+                "FailedMount",
+                format!("MountVolume.SetUp failed: {message}"),
+            );
             Fault { reason: "ContainerCreating", message }
         })
     }
