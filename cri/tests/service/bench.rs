@@ -1,11 +1,13 @@
 //! A server with everything below it, for one test.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use reeve_engine::Engine;
 use reeve_proto::cri::image_service_client::ImageServiceClient;
 use reeve_proto::cri::runtime_service_client::RuntimeServiceClient;
@@ -41,9 +43,11 @@ pub(crate) fn isolated<F: Future<Output = ()>>(name: &str, body: impl FnOnce(Ben
     runtime.block_on(async {
         let bench = Bench::start(&scratch, &cgroup_parent).await;
         let server = bench.server.clone();
-        body(bench).await;
+        // A failed test must not leave its pods to the machine either.
+        let outcome = AssertUnwindSafe(body(bench)).catch_unwind().await;
         server.end().await;
         leaks::check(scratch.path()).await;
+        outcome.unwrap_or_else(|panic| resume_unwind(panic));
     });
     leaks::remove_cgroups(&cgroup_parent);
 }
