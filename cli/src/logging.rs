@@ -34,7 +34,7 @@ enum LogFormat {
 
 /// Starts logging for the whole process.
 pub(crate) fn start(flags: &LogFlags) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&flags.log_level)
+    let filter = EnvFilter::try_new(filter(&flags.log_level))
         .with_context(|| format!("--log-level {:?} is no level and no filter", flags.log_level))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Stderr);
     match flags.log_format {
@@ -45,6 +45,15 @@ pub(crate) fn start(flags: &LogFlags) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A plain level with what would drown the log left out: the cluster's client tells of each refused connection as an
+/// error, while the agent tells once that the cluster is away. A filter is taken as it is.
+fn filter(level: &str) -> String {
+    match level {
+        "error" | "warn" | "info" => format!("{level},kube_client=off"),
+        _ => level.to_owned(),
+    }
 }
 
 /// Standard error, above the live table where one is shown.

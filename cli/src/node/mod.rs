@@ -53,7 +53,12 @@ pub(crate) async fn agent(args: AgentArgs) -> anyhow::Result<()> {
     view.abort();
     // Wait for it, or its last table may be written under what comes now.
     let _ = view.await;
-    screen::leave();
+    if keep {
+        screen::leave();
+    } else {
+        // Its pods are gone; so is the terminal, perhaps.
+        let _ = screen::show(Vec::new());
+    }
     if let Some(runtime) = runtime {
         runtime.stop().await?;
     }

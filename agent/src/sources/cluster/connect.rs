@@ -54,6 +54,30 @@ pub(crate) fn is_gone<T>(outcome: &Result<T, RequestError>) -> bool {
     outcome.as_ref().is_err_and(|error| matches!(error.code(), Some(404 | 409)))
 }
 
+/// What is tried again and again: its failure is told once, and its recovery.
+pub(super) struct Attempts {
+    what: &'static str,
+    failing: bool,
+}
+
+impl Attempts {
+    /// Attempts to do `what`.
+    pub(super) fn new(what: &'static str) -> Attempts {
+        Attempts { what, failing: false }
+    }
+
+    /// Notes the outcome of one.
+    pub(super) fn note(&mut self, outcome: Result<(), RequestError>) {
+        let what = self.what;
+        match (&outcome, self.failing) {
+            (Err(error), false) => tracing::warn!("cannot {what}, and go on trying: {error}"),
+            (Err(error), true) => tracing::debug!("cannot {what}: {error}"),
+            (Ok(()), true) => tracing::info!("can {what} again"),
+            (Ok(()), false) => {}
+        }
+        self.failing = outcome.is_err();
+    }
+}
 /// Awaits an answer, but not for ever.
 pub(crate) async fn request<T>(
     answer: impl Future<Output = Result<T, kube::Error>>,

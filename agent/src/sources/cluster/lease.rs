@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Owne
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 
-use super::connect::{RequestError, request};
+use super::connect::{Attempts, RequestError, request};
 use crate::Handles;
 
 /// Where all nodes' leases are.
@@ -24,13 +24,12 @@ const DURATION_SECONDS: i32 = 40;
 /// Renews the lease for ever.
 pub(super) async fn run(client: Client, handles: Handles) {
     let node = &handles.config.node_name;
+    let mut attempts = Attempts::new("renew the node's lease");
     let mut ticks = tokio::time::interval(RENEW);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = renew(&client, node, handles.clock.now()).await {
-            tracing::warn!("cannot renew the node's lease: {error}");
-        }
+        attempts.note(renew(&client, node, handles.clock.now()).await);
     }
 }
 

@@ -92,7 +92,7 @@ impl Source {
     }
 
     fn failed(&self, error: &watcher::Error) {
-        tracing::warn!("cannot follow the cluster's pods, which run on: {error}");
+        tracing::debug!("cannot follow the cluster's pods, which run on: {error}");
         self.mailbox.error(Some(error.to_string()));
     }
 }

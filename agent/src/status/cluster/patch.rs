@@ -19,11 +19,11 @@ pub(super) fn of(object: &Pod, status: &PodStatus) -> Value {
         }
     }
     for key in OURS {
-        if let Some(list) = fields[key].as_array_mut() {
+        if let Some(list) = fields.get_mut(key).and_then(Value::as_array_mut) {
             list.insert(0, json!({"$patch": "replace"}));
         }
     }
-    if let Some(conditions) = fields["conditions"].as_array_mut() {
+    if let Some(conditions) = fields.get_mut("conditions").and_then(Value::as_array_mut) {
         conditions.retain(|condition| condition["type"] != "PodScheduled");
     }
     if let Some(generation) = object.metadata.generation {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use self::facts::Facts;
-use super::connect::{RequestError, request};
+use super::connect::{Attempts, RequestError, request};
 use crate::Handles;
 
 /// How often the node is looked at (the kubelet's `nodeStatusUpdateFrequency`).
@@ -25,13 +25,12 @@ const REPORT: Duration = Duration::from_secs(300);
 /// Registers and reports for ever.
 pub(super) async fn run(client: Client, handles: Handles) {
     let mut reporter = Reporter { nodes: Api::all(client), handles, registered: false, last: None };
+    let mut attempts = Attempts::new("report the node to the cluster");
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = reporter.look().await {
-            tracing::warn!("cannot report the node to the cluster: {error}");
-        }
+        attempts.note(reporter.look().await);
     }
 }
 
