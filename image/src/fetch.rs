@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use crate::store::{Ingest, LayerInfo, Store, WorkDir};
 use crate::{Digest, Error, Part, Place};
 
 /// Chunks on their way from the network; each is what one read of the socket gave.
-const DEPTH: usize = 16;
+const DEPTH: usize = 8;
 const FILE_BUFFER: usize = 256 << 10;
 
 /// What one layer of an image is.
@@ -29,6 +30,8 @@ pub(crate) struct LayerTask<'a> {
     /// Chain ids below, base first.
     pub(crate) below: &'a [Digest],
     pub(crate) max_bytes: u64,
+    /// Where layers are, for an error to name.
+    pub(crate) root: &'a Path,
     pub(crate) counter: &'a Counter,
 }
 
@@ -89,63 +92,17 @@ impl LayerTask<'_> {
             let (descriptor, place) = (self.descriptor.clone(), place.clone());
             tokio::task::spawn_blocking(move || write_blob(ingest, source, writer, &descriptor, &place))
         };
-        let mut early = None;
-        let fetched = {
-            let fetch = registry.blob(remote, host, self.part(), self.descriptor, &sink, self.counter);
-            tokio::pin!(fetch);
-            loop {
-                tokio::select! {
-                    fetched = &mut fetch => break fetched,
-                    result = ended(&mut unpacking) => {
-                        // Wrong content is better told by the digest, so the download goes on; trouble with
-                        // the own disk will not get better.
-                        let is_local = matches!(&result, Err(LayerError::Io { .. }));
-                        early = Some(result);
-                        unpacking = None;
-                        if is_local {
-                            break Ok(());
-                        }
-                    }
-                }
-            }
-        };
+        let fetch = registry.blob(remote, host, self.part(), self.descriptor, &sink, self.counter);
+        let (fetched, early) = fetch_while_unpacking(fetch, &mut unpacking).await;
         drop(sink);
         self.counter.set_state(LayerState::Unpacking);
         let written = ingesting.await.unwrap_or_else(|_| Err(Error::Cancelled { what: place.to_string() }));
-        let outcome = match (early, unpacking) {
+        let unpacked = match (early, unpacking) {
             (Some(result), _) => Some(self.judge(result, &place)),
-            // Only when the blob is good is it worth to wait; otherwise its thread ends by itself.
-            (None, Some(unpacking)) => match (&fetched, &written) {
-                (Ok(()), Ok(())) => Some(self.unpacked(unpacking, &place).await),
-                _ => {
-                    if let Ok(unpacked) = unpacking.await {
-                        discard(unpacked);
-                    }
-                    None
-                }
-            },
+            (None, Some(unpacking)) => Some(self.unpacked(unpacking, &place).await),
             (None, None) => None,
         };
-        let remote_failure = fetched.err().filter(|error| !matches!(error, Error::Cancelled { .. }));
-        let (local, failure) = match written.err() {
-            Some(error) if !error.is_remote() && !matches!(error, Error::Cancelled { .. }) => {
-                (Some(error), None)
-            }
-            other => (None, other),
-        };
-        let is_cancelled = |error: &Error| matches!(error, Error::Cancelled { .. });
-        let wrong_blob = failure.clone().filter(|error| !is_cancelled(error));
-        if let Some(error) = local.or(remote_failure).or(wrong_blob) {
-            if let Some(Ok(unpacked)) = outcome {
-                discard(Ok(unpacked));
-            }
-            return Err(error);
-        }
-        match (outcome, failure) {
-            (Some(Err(error)), _) | (_, Some(error)) => Err(error),
-            (Some(Ok(unpacked)), None) => Ok(Some(unpacked)),
-            (None, None) => Ok(None),
-        }
+        verdict(fetched, written, unpacked)
     }
 
     fn start<R: std::io::BufRead + Send + 'static>(
@@ -170,7 +127,7 @@ impl LayerTask<'_> {
         result: Result<Unpacked<WorkDir>, LayerError>,
         place: &Place,
     ) -> Result<Unpacked<WorkDir>, Error> {
-        let unpacked = result.map_err(|error| layer_error(error, place))?;
+        let unpacked = result.map_err(|error| layer_error(error, place, self.root))?;
         if unpacked.diff_id == *self.diff_id {
             return Ok(unpacked);
         }
@@ -205,16 +162,53 @@ fn commit(
         File::open(&path).map(OwnedFd::from).map_err(at("open", &path))
     };
     let below: Vec<OwnedFd> = below.iter().rev().map(open).collect::<Result<_, _>>()?;
-    let extent = unpacker.finish(&below).map_err(|error| layer_error(error, place))?;
+    let extent = unpacker.finish(&below).map_err(|error| layer_error(error, place, store.layers_root()))?;
     store.commit_layer(work, LayerInfo::new(chain_id, diff_id, tar_size, extent.bytes, extent.inodes))
 }
 
-/// Ends only where there is something to end.
-async fn ended(unpacking: &mut Option<Unpacking>) -> Result<Unpacked<WorkDir>, LayerError> {
-    match unpacking {
-        Some(unpacking) => unpacking.await.unwrap_or(Err(LayerError::Abandoned)),
-        None => std::future::pending().await,
+/// Downloads, and looks whether the layer can be unpacked at all: its result, where it came before the end.
+async fn fetch_while_unpacking(
+    fetch: impl Future<Output = Result<(), Error>>,
+    unpacking: &mut Option<Unpacking>,
+) -> (Result<(), Error>, Option<Result<Unpacked<WorkDir>, LayerError>>) {
+    tokio::pin!(fetch);
+    let result = match unpacking {
+        None => return (fetch.await, None),
+        Some(unpacking) => tokio::select! {
+            fetched = &mut fetch => return (fetched, None),
+            result = unpacking => result.unwrap_or(Err(LayerError::Abandoned)),
+        },
+    };
+    *unpacking = None;
+    // Trouble with the own disk will not get better. Wrong content is better told by the blob's digest.
+    if matches!(&result, Err(LayerError::Io { .. })) {
+        return (Ok(()), Some(result));
     }
+    (fetch.await, Some(result))
+}
+
+/// One failure brings others with it. The cause is told: the own disk before the registry, the blob before
+/// what is in it, and that something was given up only when nothing else is known.
+fn verdict(
+    fetched: Result<(), Error>,
+    written: Result<(), Error>,
+    unpacked: Option<Result<Unpacked<WorkDir>, Error>>,
+) -> Result<Option<Unpacked<WorkDir>>, Error> {
+    let (content, refused) = match unpacked {
+        Some(Ok(content)) => (Some(content), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    };
+    let errors = [fetched.err(), written.err(), refused].into_iter().flatten();
+    let rank = |error: &Error| match error {
+        Error::Cancelled { .. } | Error::Layer { source: LayerError::Abandoned, .. } => 2,
+        error => u8::from(error.is_remote()),
+    };
+    let Some(error) = errors.min_by_key(rank) else { return Ok(content) };
+    if let Some(content) = content {
+        discard(Ok(content));
+    }
+    Err(error)
 }
 
 /// Removes a layer that is not wanted any more, away from the async threads: it may be large.
@@ -222,9 +216,9 @@ fn discard(unpacked: Result<Unpacked<WorkDir>, LayerError>) {
     tokio::task::spawn_blocking(move || drop(unpacked));
 }
 
-fn layer_error(error: LayerError, place: &Place) -> Error {
+fn layer_error(error: LayerError, place: &Place, root: &Path) -> Error {
     if error.is_disk_full() {
-        return Error::DiskFull { path: place.to_string().into() };
+        return Error::DiskFull { path: root.to_owned() };
     }
     Error::Layer { place: Box::new(place.clone()), source: error }
 }

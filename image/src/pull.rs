@@ -235,6 +235,7 @@ impl Puller {
                 chain_id: &stored.chain_ids[index],
                 below: &stored.chain_ids[..index],
                 max_bytes: self.config.max_layer_bytes,
+                root: self.store.layers_root(),
                 counter: &counters.0[index].2,
             };
             async move {

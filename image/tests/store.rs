@@ -85,7 +85,11 @@ fn a_full_disk_is_told_and_leaves_nothing() {
             for name in [zeros, blob] {
                 let error = images.pull(&name, None, None).await.unwrap_err();
                 assert!(matches!(error, Error::DiskFull { .. }), "{error}");
-                assert!(error.to_string().contains("no space left"), "{error}");
+                let text = error.to_string();
+                assert!(
+                    text.contains("no space left") && text.contains(&root.path().display().to_string()),
+                    "{text}"
+                );
                 common::assert_empty_soon(&images, root.path()).await;
             }
             let small = registry.push("app", "small", &image(&[tar(&[file("small", b"1")])]));

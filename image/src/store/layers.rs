@@ -95,6 +95,10 @@ impl Store {
         self.state().layers.get(chain_id).cloned()
     }
 
+    pub(crate) fn layers_root(&self) -> &Path {
+        &self.layers
+    }
+
     /// The folder overlayfs takes.
     pub(crate) fn layer_path(&self, chain_id: &Digest) -> PathBuf {
         // Without the algorithm: overlayfs' options take a colon for a separator.
