@@ -16,12 +16,12 @@ async fn serve() -> (tempfile::TempDir, Agent) {
     let socket = dir.path().join("agent.sock");
     let listener = UnixListener::bind(&socket).expect("a socket");
     let status = json!({"kind": "Status", "message": "pod default/web not found", "reason": "NotFound"});
-    let pieces = ["{\"n\":1}\n{\"n\"", ":2}\n{\"n\":3}\n"].map(Ok::<_, std::io::Error>);
+    let pieces = ["{\"n\":1}\n{\"n\"", ":2}\n{\"n\":3}\n"].map(Ok::<_, std::convert::Infallible>);
     let router = Router::new()
         .route("/ok", get(|| async { r#"{"n": 7}"# }))
         .route("/gone", get(|| async move { (StatusCode::NOT_FOUND, status.to_string()) }))
         .route("/broken", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
-        .route("/lines", get(|| async move { Body::from_stream(futures::stream::iter(pieces)) }));
+        .route("/lines", get(move || async move { Body::from_stream(futures::stream::iter(pieces)) }));
     tokio::spawn(async { axum::serve(listener, router).await });
     (dir, Agent::at(&socket))
 }
