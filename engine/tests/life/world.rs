@@ -42,10 +42,10 @@ pub(crate) fn in_world<F: Future<Output = ()>>(name: &str, body: impl FnOnce(Wor
     leaks::remove_cgroup(&cgroup);
 }
 
-/// The shim, built when nobody did.
+/// The shim: that of `make build`, or one built here when nobody did.
 fn shim() -> PathBuf {
-    if let Some(path) = std::env::var_os("REEVE_SHIM") {
-        return path.into();
+    if let Some(dist) = std::env::var_os("REEVE_DIST") {
+        return PathBuf::from(dist).join("reeve-shim");
     }
     let beside = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("reeve-shim");
     if !beside.exists() {
