@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{agent, completions, cri, describe, exec, get, image, logs, man, validate, version};
+use crate::commands::{agent, completions, cri, describe, exec, failpoints, get, image, logs, man, validate, version};
 use crate::exit::CODES;
 use crate::logging::LogFlags;
 use crate::version::VERSION;
@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Version(version::VersionArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
+    #[command(hide = true)]
+    Failpoints(failpoints::FailpointsArgs),
 }
 
 impl Command {

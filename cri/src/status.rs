@@ -4,7 +4,7 @@
 //! ExecSync (the probe timed out), and on pulls `UNKNOWN` with a known first word.
 
 use reeve_engine::Error;
-use reeve_image::Error as ImageError;
+use reeve_engine::image::Error as ImageError;
 use tonic::{Code, Status};
 
 /// The answer to a call that failed in the engine.
@@ -82,10 +82,10 @@ mod tests {
 
     #[test]
     fn an_unreachable_registry_is_said_in_the_kubelets_word() {
-        let place = reeve_image::Place {
+        let place = reeve_engine::image::Place {
             image: "registry.test/a:1".to_owned(),
             registry: "registry.test".to_owned(),
-            part: reeve_image::Part::Manifest,
+            part: reeve_engine::image::Part::Manifest,
         };
         let error = ImageError::Transport { place: Box::new(place), reason: "connection refused".to_owned() };
         let status = of_image(&error);

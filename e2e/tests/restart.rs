@@ -61,6 +61,23 @@ fn pods_outlive_the_daemon() {
 }
 
 #[test]
+fn a_container_that_crashes_after_the_daemon_was_killed_is_started_again() {
+    let lab = Lab::new();
+    let mut node = node_with_busybox(&lab);
+    node.apply("one.yaml", &pod("one", "while [ ! -e /crash ]; do sleep 0.05; done; exit 6", ""));
+    let before = node.wait_ready("one");
+    node.kill();
+    node.launch();
+    node.ok(&["exec", "one", "--", "touch", "/crash"]);
+    let again = node.wait_pod("one", "runs again in the same sandbox", 30, |pod| {
+        container(pod)["restartCount"] == 1 && is_ready(pod)
+    });
+    assert_eq!(container(&again)["lastState"]["terminated"]["exitCode"], 6);
+    assert_eq!(again["status"]["podIP"], before["status"]["podIP"]);
+    node.empty();
+}
+
+#[test]
 fn a_manifest_withdrawn_while_the_daemon_is_down_goes() {
     let lab = Lab::new();
     let mut node = node_with_busybox(&lab);
@@ -112,7 +129,7 @@ fn busy(node: &Node) -> bool {
 fn killed_at_every_fail_point() {
     let lab = Lab::new();
     let mut node = node_with_busybox(&lab);
-    let names = node.ok(&["debug", "failpoints"]);
+    let names = node.ok(&["failpoints"]);
     assert!(names.lines().count() > 8, "{names}");
     for point in names.lines().filter(|name| !name.starts_with("pull")) {
         node.stop();

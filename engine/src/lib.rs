@@ -20,6 +20,7 @@ mod user;
 pub use config::Config;
 pub use engine::{Engine, EngineStatus};
 pub use error::{Error, Result};
+pub use reeve_image as image;
 pub use reeve_network::{PortMapping, Protocol};
 pub use shim::ShimError;
 pub use store::StoreError;

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod cri;
 pub(crate) mod describe;
 pub(crate) mod exec;
+pub(crate) mod failpoints;
 pub(crate) mod get;
 pub(crate) mod image;
 pub(crate) mod logs;
@@ -30,6 +31,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Version(args) => version::run(args).await?,
         Command::Completions(args) => completions::run(&args)?,
         Command::Man(args) => man::run(&args)?,
+        Command::Failpoints(args) => failpoints::run(&args)?,
     }
     Ok(0)
 }

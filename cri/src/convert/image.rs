@@ -1,6 +1,6 @@
 //! Images and credentials.
 
-use reeve_image::{Auth, Image};
+use reeve_engine::image::{Auth, Image};
 use reeve_proto::cri;
 
 use super::fault::Fault;

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use reeve_image::Image;
+use reeve_engine::image::Image;
 use reeve_proto::cri::{ImageStatusRequest, ImageStatusResponse};
 use serde_json::json;
 use tonic::Status;

@@ -1,4 +1,4 @@
-use reeve_image::{Digest, Error};
+use reeve_engine::image::{Digest, Error};
 use reeve_proto::cri::{RemoveImageRequest, RemoveImageResponse};
 use tonic::Status;
 

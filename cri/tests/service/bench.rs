@@ -110,7 +110,7 @@ impl Bench {
         );
         let engine = Engine::open(reeve_engine::Config {
             network,
-            images: reeve_image::Config::new(&root),
+            images: reeve_engine::image::Config::new(&root),
             shim: shim(),
             cgroup_parent: cgroup_parent.to_owned(),
             systemd_cgroup: false,
