@@ -80,11 +80,75 @@ pub struct Registry {
 pub async fn start(access: Access) -> Registry {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    serve(listener, address, access)
+}
+
+/// By https, with the certificate in `tls/`; with `client`, only for callers that show one of that authority.
+pub async fn start_tls(access: Access, client: bool) -> Registry {
+    let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    serve(TlsListener { tcp, acceptor: acceptor(client) }, address, access)
+}
+
+fn serve<L>(listener: L, address: SocketAddr, access: Access) -> Registry
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
     let inner = Inner { token_life: 300, ..Inner::default() };
     let registry = Registry { address, access, inner: Arc::new(Mutex::new(inner)) };
     let router = Router::new().fallback(answer).with_state(registry.clone());
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     registry
+}
+
+pub fn tls_file(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/common/tls").join(name)
+}
+
+fn acceptor(client: bool) -> tokio_rustls::TlsAcceptor {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let certificate = |name| CertificateDer::from_pem_file(tls_file(name)).unwrap();
+    let key = PrivateKeyDer::from_pem_file(tls_file("server.key")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate("ca.pem")).unwrap();
+    let verifier =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let builder =
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = if client {
+        builder.with_client_cert_verifier(verifier.build().unwrap())
+    } else {
+        builder.with_no_client_auth()
+    };
+    let config = builder.with_single_cert(vec![certificate("server.pem")], key).unwrap();
+    tokio_rustls::TlsAcceptor::from(Arc::new(config))
+}
+
+struct TlsListener {
+    tcp: tokio::net::TcpListener,
+    acceptor: tokio_rustls::TlsAcceptor,
+}
+
+impl axum::serve::Listener for TlsListener {
+    type Io = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = self.tcp.accept().await.unwrap();
+            // A caller that does not trust us goes away in the handshake.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
 }
 
 impl Registry {
