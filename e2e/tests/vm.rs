@@ -73,8 +73,11 @@ fn its_time_is_limited() {
 
 #[test]
 fn it_dies_with_its_runner() {
+    // A runner that is killed cannot remove its directory.
+    let directory = tempfile::tempdir().expect("a directory");
     let mut runner = Command::new(env!("CARGO_BIN_EXE_reeve-vm"))
         .args(["-t", "60", "--", "sleep", "50"])
+        .env("TMPDIR", directory.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

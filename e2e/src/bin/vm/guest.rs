@@ -103,7 +103,8 @@ fn mount_at(kind: &str, place: &str, data: &str, flags: MsFlags) -> Result<()> {
     if !Path::new(place).exists() {
         fs::create_dir_all(place).with_context(|| place.to_owned())?;
     }
-    mount(Some(kind), place, Some(kind), flags, Some(data)).with_context(|| format!("mount {kind} on {place}"))
+    mount(Some(kind), place, Some(kind), flags, Some(data))
+        .with_context(|| format!("mount {kind} on {place}"))
 }
 
 /// Gives every controller to the groups below the root, and the command a group of its own.

@@ -28,7 +28,8 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
     let kernel = kernel::find()?;
     let directory = tempfile::Builder::new().prefix("reeve-vm.").tempdir().context("make a directory")?;
     let order = directory.path().join("order");
-    fs::write(&order, serde_json::to_vec(&order_for(options)?)?).with_context(|| order.display().to_string())?;
+    fs::write(&order, serde_json::to_vec(&order_for(options)?)?)
+        .with_context(|| order.display().to_string())?;
     let console = directory.path().join("console");
 
     let (output, output_end) = pipe2(OFlag::O_CLOEXEC).context("make a pipe")?;
@@ -109,7 +110,8 @@ fn boot(kernel: &Path, options: &Options, own: &Path, console: &Path, lines: [Ow
             }
             for (number, end) in (FIRST_LINE..).zip(ends) {
                 // Where the pipe already has that number dup2 would leave it to be closed by exec.
-                let flags = if number == end { libc::fcntl(end, libc::F_SETFD, 0) } else { libc::dup2(end, number) };
+                let flags =
+                    if number == end { libc::fcntl(end, libc::F_SETFD, 0) } else { libc::dup2(end, number) };
                 if flags < 0 {
                     return Err(io::Error::last_os_error());
                 }

@@ -44,7 +44,8 @@ fn unpacked(packed: &Path) -> Result<PathBuf> {
         let whole = zstd::decode_all(&bytes[..]).with_context(|| packed.display().to_string())?;
         let new = kernel.with_extension("new");
         fs::write(&new, whole).with_context(|| new.display().to_string())?;
-        fs::set_permissions(&new, PermissionsExt::from_mode(0o755)).with_context(|| new.display().to_string())?;
+        fs::set_permissions(&new, PermissionsExt::from_mode(0o755))
+            .with_context(|| new.display().to_string())?;
         fs::rename(&new, kernel).with_context(|| kernel.display().to_string())
     })
 }

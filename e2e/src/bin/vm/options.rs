@@ -69,7 +69,8 @@ mod tests {
 
     #[test]
     fn shares() {
-        let share = |host: &str, guest: &str, writable| Share { host: host.into(), guest: guest.into(), writable };
+        let share =
+            |host: &str, guest: &str, writable| Share { host: host.into(), guest: guest.into(), writable };
         assert_eq!("/:/host".parse::<Share>().expect("a share"), share("/", "/host", false));
         assert_eq!("/:/host:ro".parse::<Share>().expect("a share"), share("/", "/host", false));
         assert_eq!("/:/host:rw".parse::<Share>().expect("a share"), share("/", "/host", true));
