@@ -9,7 +9,7 @@ use libcgroups::v2::manager::Manager;
 use oci_spec::runtime::LinuxResources;
 
 use super::{Cgroup, devices, failed, limits_v1, write};
-use crate::Error;
+use crate::{Error, spec};
 
 impl Cgroup {
     /// Applies the limits of a new container, devices included.
@@ -67,49 +67,11 @@ pub(super) fn systemd_manager(name: &str) -> Result<AnyCgroupManager, Error> {
 
 /// Refuses what would not be applied, by field.
 pub(crate) fn check(resources: &LinuxResources, unified: bool) -> Result<(), Error> {
-    let refuse = |field: &str, reason: &str| Err(Error::config(format!("linux.resources.{field}"), reason));
-    if let Some(memory) = resources.memory() {
-        if memory.kernel().is_some_and(|value| value != 0) {
-            return refuse("memory.kernel", "kernel memory limits are gone from Linux");
-        }
-        if memory.check_before_update() == Some(true) {
-            return refuse("memory.checkBeforeUpdate", "is not implemented");
-        }
-        if memory.use_hierarchy() == Some(false) {
-            return refuse("memory.useHierarchy", "memory is always accounted hierarchically");
-        }
-        if unified && memory.kernel_tcp().is_some_and(|value| value != 0) {
-            return refuse("memory.kernelTCP", "is not in cgroup v2");
-        }
-        if unified && memory.swappiness().is_some() {
-            return refuse("memory.swappiness", "is not in cgroup v2");
-        }
-        if unified && memory.disable_oom_killer() == Some(true) {
-            return refuse("memory.disableOOMKiller", "is not in cgroup v2");
-        }
-    }
-    if resources.rdma().as_ref().is_some_and(|limits| !limits.is_empty()) {
-        return refuse("rdma", "is not implemented");
-    }
-    if let Some(network) = resources.network()
-        && unified
-        && (network.class_id().is_some_and(|id| id != 0)
-            || network.priorities().as_ref().is_some_and(|list| !list.is_empty()))
-    {
-        return refuse("network", "is not in cgroup v2");
-    }
-    if let Some(io) = resources.block_io()
-        && io.leaf_weight().is_some_and(|weight| weight != 0)
-    {
-        return refuse("blockIO.leafWeight", "is not in the kernel's schedulers any more");
-    }
-    let keys = resources.unified().iter().flatten();
-    for (key, _) in keys {
-        if !unified {
-            return refuse("unified", "needs cgroup v2");
-        }
+    spec::check_resources(resources, unified)?;
+    for key in resources.unified().iter().flatten().map(|(key, _)| key) {
         if key.contains('/') || !key.contains('.') {
-            return refuse(&format!("unified[{key:?}]"), "is no file of a cgroup");
+            let field = format!("linux.resources.unified[{key:?}]");
+            return Err(Error::config(field, "is no file of a cgroup"));
         }
     }
     Ok(())

@@ -109,10 +109,8 @@ impl Making {
 
         let linux = config.linux().as_ref();
         let Some(process) = config.process() else { return Err(Error::config("process", "is missing")) };
-        let prepared = Prepared::new(process, &surroundings(&req, config))?;
-        if prepared.has_affinity() {
-            return Err(Error::config("process.execCPUAffinity", "is for exec only"));
-        }
+        let mut prepared = Prepared::new(process, &surroundings(&req, config))?;
+        prepared.forget_affinity();
         let listener = listener::target(config, &prepared)?;
         let given = Given { bundle: &bundle, tree: req.rootfs, spare: &directory, no_pivot: req.no_pivot };
         let rootfs = Rootfs::prepare(config, record.namespaces, given)?;

@@ -90,7 +90,7 @@ const PROPAGATION: [(&str, u64, bool); 8] = [
 const NOTHING: [&str; 7] = ["defaults", "async", "silent", "loud", "nolazytime", "nomand", "noiversion"];
 
 /// Extensions of other runtimes and what needs a mapping of ids.
-const REFUSED: [&str; 4] = ["idmap", "ridmap", "tmpcopyup", "copysymlink"];
+pub(crate) const REFUSED: [&str; 4] = ["idmap", "ridmap", "tmpcopyup", "copysymlink"];
 
 impl Options {
     /// The options of `mount`, which is `mounts[index]`.
@@ -140,6 +140,14 @@ impl Options {
     pub(crate) fn names(&self, key: &str) -> bool {
         self.data.iter().any(|(known, _)| known == key)
     }
+}
+
+/// The options that are taken by name here; others are the file system's own.
+#[cfg(test)]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    let attributes = ATTRIBUTES.iter().map(|(name, ..)| *name);
+    let propagation = PROPAGATION.iter().map(|(name, ..)| *name);
+    attributes.chain(propagation).chain(NOTHING).chain(["bind", "rbind", "remount"])
 }
 
 #[cfg(test)]

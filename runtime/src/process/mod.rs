@@ -116,9 +116,9 @@ impl Prepared {
         self.seccomp.as_ref().is_some_and(Program::notifies)
     }
 
-    /// Whether it names CPUs that only processes of `exec` may.
-    pub(crate) fn has_affinity(&self) -> bool {
-        self.scheduling.has_affinity()
+    /// Drops `execCPUAffinity`, which is not for a container's first process.
+    pub(crate) fn forget_affinity(&mut self) {
+        self.scheduling.forget_affinity();
     }
 
     /// Pins the calling thread for the time of its entry into the container.

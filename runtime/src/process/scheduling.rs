@@ -62,9 +62,9 @@ impl Scheduling {
         Ok(scheduling)
     }
 
-    /// Whether `process.execCPUAffinity` says anything, which only processes of `exec` may.
-    pub(crate) fn has_affinity(&self) -> bool {
-        self.affinity.iter().any(Option::is_some)
+    /// Drops what `process.execCPUAffinity` says.
+    pub(crate) fn forget_affinity(&mut self) {
+        self.affinity = [None, None];
     }
 
     /// Pins the calling thread for the time of its entry into the container.

@@ -68,15 +68,6 @@ pub(super) fn prepare(spec: &Spec, bundle: &Path) -> Result<Vec<Prepared>, Error
 impl Prepared {
     fn of(mount: &Mount, index: usize, bundle: &Path) -> Result<Prepared, Error> {
         let options = Options::of(mount, index)?;
-        for (field, mapping) in [("uidMappings", mount.uid_mappings()), ("gidMappings", mount.gid_mappings())]
-        {
-            if mapping.as_ref().is_some_and(|list| !list.is_empty()) {
-                return Err(Error::config(
-                    format!("mounts[{index}].{field}"),
-                    "id-mapped mounts are not implemented",
-                ));
-            }
-        }
         let destination = normal(mount.destination());
         if destination == Path::new("/") {
             return Err(Error::config(
@@ -100,6 +91,16 @@ impl Prepared {
                 }
             }
         };
+        let without_data = match kind {
+            Kind::Bind { .. } => Some("a bind mount"),
+            Kind::Cgroup => Some("a mount of cgroups"),
+            Kind::Remount => Some("a change of a mount"),
+            Kind::Kernel(_) | Kind::FileSystem { .. } => None,
+        };
+        if let (Some(what), Some((key, _))) = (without_data, options.data.first()) {
+            let reason = format!("{key:?} is no option of {what}");
+            return Err(Error::config(format!("mounts[{index}].options"), reason));
+        }
         Ok(Prepared { index, destination, kind, options })
     }
 
@@ -121,7 +122,12 @@ impl Prepared {
         let tree = match &self.kind {
             Kind::Bind { tree, .. } => return attach(tree.as_fd(), target.as_fd()),
             Kind::Remount => return self.change(&target),
-            Kind::Cgroup => return cgroup.mount(target.as_fd(), &self.options),
+            Kind::Cgroup => {
+                cgroup.mount(target.as_fd(), &self.options)?;
+                let mounted = resolve::open(root.as_fd(), &self.destination)?;
+                apply(&mounted, self.options.tree, true)?;
+                return self.propagate(&mounted);
+            }
             Kind::Kernel(kind) => file_system(kind, Some(kind), &self.options, &[])?,
             Kind::FileSystem { kind, source } => {
                 if self
@@ -253,10 +259,6 @@ pub(super) fn file_system(
 }
 
 fn bind(mount: &Mount, index: usize, bundle: &Path, options: &Options) -> Result<Kind, Error> {
-    if let Some((key, _)) = options.data.first() {
-        let reason = format!("{key:?} is no option of a bind mount");
-        return Err(Error::config(format!("mounts[{index}].options"), reason));
-    }
     let field = format!("mounts[{index}].source");
     let source = mount.source().as_deref().filter(|source| !source.as_os_str().is_empty());
     let source = source.ok_or_else(|| Error::config(&field, "is missing"))?;

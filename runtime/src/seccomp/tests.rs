@@ -20,7 +20,7 @@ fn run(filter: &[Instruction], arch: u32, number: u32, args: [u64; 6]) -> u32 {
         bpf::OFFSET_ARCH => arch,
         _ => {
             let word = args[(offset as usize - 16) / 8];
-            if offset % 8 == 0 { word as u32 } else { (word >> 32) as u32 }
+            if offset.is_multiple_of(8) { word as u32 } else { (word >> 32) as u32 }
         }
     };
     let (mut at, mut accumulator) = (0, 0u32);

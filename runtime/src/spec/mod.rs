@@ -1,6 +1,7 @@
 //! config.json: reading it, and refusing what would not be carried out.
 
 mod default;
+mod refused;
 mod validate;
 
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::path::Path;
 use oci_spec::runtime::Spec;
 
 pub use default::default_spec;
+pub(crate) use refused::resources as check_resources;
 pub(crate) use validate::{process, spec};
 
 use crate::Error;

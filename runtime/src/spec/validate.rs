@@ -4,6 +4,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{Linux, Process, Spec};
 
+use super::refused;
 use crate::namespaces::{Namespaces, flag};
 use crate::{Error, cgroup, hooks, sysctl};
 
@@ -20,16 +21,7 @@ pub(crate) fn spec(spec: &Spec, namespaces: &Namespaces, unified: bool) -> Check
     if !version.starts_with("1.") {
         return Err(Error::config("ociVersion", format!("{version:?} is not 1.x")));
     }
-    for (field, present) in [
-        ("solaris", spec.solaris().is_some()),
-        ("windows", spec.windows().is_some()),
-        ("vm", spec.vm().is_some()),
-        ("zos", spec.zos().is_some()),
-    ] {
-        if present {
-            return Err(Error::config(field, "is for another platform"));
-        }
-    }
+    refused::spec(spec)?;
     let Some(process_object) = spec.process() else {
         return Err(Error::config("process", "is missing"));
     };
@@ -44,12 +36,7 @@ pub(crate) fn spec(spec: &Spec, namespaces: &Namespaces, unified: bool) -> Check
 
 /// Checks a process object of a container or of `exec`.
 pub(crate) fn process(process: &Process) -> Check {
-    if process.selinux_label().as_deref().is_some_and(|label| !label.is_empty()) {
-        return Err(Error::config("process.selinuxLabel", "SELinux labels are not implemented"));
-    }
-    if process.command_line().as_deref().is_some_and(|line| !line.is_empty()) {
-        return Err(Error::config("process.commandLine", "is for another platform"));
-    }
+    refused::process(process)?;
     let profile = process.apparmor_profile().as_deref().unwrap_or_default();
     if !profile.is_empty() && profile != "unconfined" && !Path::new("/sys/kernel/security/apparmor").exists()
     {
@@ -75,16 +62,6 @@ fn names(spec: &Spec, namespaces: &Namespaces) -> Check {
 }
 
 fn linux(linux: &Linux, namespaces: &Namespaces, unified: bool) -> Check {
-    for (field, present) in [
-        ("netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
-        ("mountLabel", linux.mount_label().as_deref().is_some_and(|label| !label.is_empty())),
-        ("intelRdt", linux.intel_rdt().is_some()),
-        ("memoryPolicy", linux.memory_policy().is_some()),
-    ] {
-        if present {
-            return Err(Error::config(format!("linux.{field}"), "is not implemented"));
-        }
-    }
     if !namespaces.has(flag::MOUNT) {
         return Err(Error::config(
             "linux.namespaces",
@@ -103,11 +80,6 @@ fn linux(linux: &Linux, namespaces: &Namespaces, unified: bool) -> Check {
                 format!("{other:?} is no clock of a time namespace"),
             ));
         }
-    }
-    if let Some(personality) = linux.personality()
-        && personality.flags().as_ref().is_some_and(|flags| !flags.is_empty())
-    {
-        return Err(Error::config("linux.personality.flags", "are not implemented"));
     }
     for (field, paths) in [("maskedPaths", linux.masked_paths()), ("readonlyPaths", linux.readonly_paths())] {
         for (index, path) in paths.iter().flatten().enumerate() {

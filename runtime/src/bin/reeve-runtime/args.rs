@@ -218,10 +218,46 @@ pub(crate) struct Spec {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use clap::CommandFactory;
 
     #[test]
     fn the_definitions_fit_together() {
         super::Args::command().debug_assert();
+    }
+
+    /// The options that the page has in the row of `command`.
+    fn on_page(page: &str, command: &str) -> BTreeSet<String> {
+        let table = page.split_once("\n## Command line\n").expect("section").1;
+        let row = table.lines().find(|line| {
+            let names = line.strip_prefix("| ").and_then(|line| line.split(" | ").next());
+            names.is_some_and(|names| names.split(", ").any(|name| name == command))
+        });
+        let row = row.unwrap_or_else(|| panic!("{command} is not on the page"));
+        let words = row.split('`').skip(1).step_by(2);
+        words.filter_map(|word| word.strip_prefix("--")).map(str::to_owned).collect()
+    }
+
+    fn taken(command: &clap::Command) -> BTreeSet<String> {
+        let names = command.get_arguments().filter_map(clap::Arg::get_long);
+        names.filter(|name| !["help", "version"].contains(name)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_page_names_every_option() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/compat-oci.md");
+        let page = std::fs::read_to_string(&path).expect("page");
+        let all = super::Args::command();
+        assert_eq!(on_page(&page, "(before the command)"), taken(&all));
+        let create = on_page(&page, "create");
+        for command in all.get_subcommands() {
+            let mut named = on_page(&page, command.get_name());
+            if command.get_name() == "run" {
+                named.extend(create.clone());
+            }
+            assert_eq!(named, taken(command), "{}", command.get_name());
+        }
     }
 }
