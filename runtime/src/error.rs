@@ -97,6 +97,16 @@ pub enum Error {
         /// What failed.
         reason: String,
     },
+    /// The kernel shows the process otherwise than it was to be; it was killed.
+    #[error("the container's process was killed: its {what} is {found}, and should be {wanted}")]
+    Mismatch {
+        /// A namespace's file, `cgroup`, or a field of proc_pid_status(5).
+        what: String,
+        /// What was asked for.
+        wanted: String,
+        /// What the kernel says.
+        found: String,
+    },
     /// `linux.seccomp` cannot be compiled.
     #[error("config: linux.{0}")]
     Seccomp(#[from] seccomp::Error),

@@ -6,7 +6,8 @@
 //!
 //! How a container comes to be: the parent checks the configuration (`spec`), prepares the process (`process`), opens
 //! whatever has a path on the host (`rootfs`), makes the cgroup (`cgroup`) and clones (`launch`). The child (`init`)
-//! builds the root in its namespaces, moves in and waits for `start`; the two talk over a socket (`channel`).
+//! builds the root in its namespaces, moves in and waits for `start`; the two talk over a socket (`channel`). Before
+//! that the parent asks the kernel whether the child is as confined as it should be (`verify`).
 //!
 //! The binary `reeve-runtime` puts runc's command line over the same calls.
 
@@ -27,6 +28,7 @@ mod spec;
 mod sys;
 mod sysctl;
 mod time;
+mod verify;
 
 pub use container::{Container, Stats, Status};
 pub use error::{CommandFault, Error};

@@ -89,3 +89,27 @@ fn a_failing_hook_ends_the_container() {
         common::wait_until(|| bundle.state()["status"] == "stopped");
     }
 }
+
+#[test]
+fn a_process_that_is_not_where_it_should_be_is_killed() {
+    let bundle = Bundle::new().args(&["sleep", "1000"]);
+    let elsewhere = bundle.cgroup("pids").with_file_name(format!("{}-elsewhere", bundle.id));
+    std::fs::create_dir(&elsewhere).expect("cgroup");
+    let pid = bundle.path().join("pid");
+    let script = format!(
+        "sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/' > {0}; cat {0} > {1}/cgroup.procs",
+        pid.display(),
+        elsewhere.display()
+    );
+    let bundle = bundle.set(
+        "/hooks",
+        json!({"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"]}]}),
+    );
+    let outcome = bundle.create();
+    let pid = std::fs::read_to_string(&pid).expect("pid");
+    let gone = !std::path::Path::new("/proc").join(pid.trim()).exists();
+    std::fs::remove_dir(&elsewhere).expect("an empty cgroup");
+    let text = outcome.fails_with("cgroup");
+    assert!(text.contains("was killed") && gone, "{text}");
+    bundle.cli(&["state", &bundle.id]).fails_with("does not exist");
+}

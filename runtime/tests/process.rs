@@ -397,3 +397,21 @@ fn exec_options() {
     let procs = std::fs::read_to_string(bundle.cgroup("pids").join("cgroup.procs")).expect("procs");
     assert!(procs.lines().any(|line| line == pid), "it is in the container's cgroup");
 }
+
+#[test]
+fn the_affinity_for_exec_is_not_the_first_process() {
+    let bundle = Bundle::new()
+        .args(&["sleep", "1000"])
+        .set("/process/execCPUAffinity", json!({"initial": "0", "final": "0"}));
+    bundle.start();
+    let cpus = |pid: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        line.expect("list").trim().to_owned()
+    };
+    assert_eq!(cpus(&bundle.pid().to_string()), cpus("self"));
+    assert_eq!(
+        bundle.exec(&["grep", "Cpus_allowed_list", "/proc/self/status"]).ok(),
+        "Cpus_allowed_list:\t0\n"
+    );
+}

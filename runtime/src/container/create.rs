@@ -22,6 +22,7 @@ use crate::process::{Identity, Prepared, Surroundings, set_limits};
 use crate::request::Stdio;
 use crate::rootfs::{CgroupView, Given, Rootfs};
 use crate::sys::fs::{PROC_MAGIC, magic, stat};
+use crate::verify::Expected;
 use crate::{CreateRequest, Error, Started, spec};
 
 pub(super) fn create(req: CreateRequest<'_>) -> Result<(Container, Started), Error> {
@@ -123,6 +124,8 @@ impl Making {
         let birthplace = record.cgroup.birthplace()?;
         let born = birthplace.is_some();
 
+        let proc = host_proc()?;
+        let expected = Expected::note(proc.as_fd(), &namespaces, prepared.confinement())?;
         let new_user = namespaces.new & flag::USER != 0;
         let user = namespaces.take_user();
         let waits_for_parent = new_user || !born;
@@ -146,7 +149,7 @@ impl Making {
             },
             stdio: req.stdio,
             terminal_size,
-            proc: host_proc()?,
+            proc,
             state_directory: fifo,
             waits_for_parent,
             state: HookState { spec: config, id: req.id, bundle: &bundle },
@@ -176,6 +179,8 @@ impl Making {
         }
         let state = HookState { spec: config, id: req.id, bundle: &bundle };
         let terminal = self.converse(config, &state, listener.as_ref())?;
+        let record = &self.container.record;
+        expected.check(host_proc()?.as_fd(), record.pid, &record.cgroup)?;
         let terminal = deliver_terminal(terminal, req.console_socket)?;
         self.container.record.complete = true;
         self.container.record.write(&directory)?;

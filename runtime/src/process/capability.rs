@@ -100,6 +100,13 @@ pub(crate) fn permitted() -> io::Result<u64> {
     Ok(u64::from(words[0].permitted) | u64::from(words[1].permitted) << 32)
 }
 
+/// Whether this thread may look into any process of its user namespace.
+pub(crate) fn may_trace() -> bool {
+    const CAP_SYS_PTRACE: u64 = 1 << 19;
+    // Where it cannot be known, what cannot be read is a failure.
+    permitted().map_or(true, |set| set & CAP_SYS_PTRACE != 0)
+}
+
 fn bits(capabilities: &Option<Capabilities>) -> u64 {
     capabilities.iter().flatten().fold(0, |set, capability| set | 1 << number(*capability))
 }

@@ -15,6 +15,9 @@ use std::os::unix::ffi::OsStrExt;
 use oci_spec::runtime::{LinuxCapabilities, LinuxSeccomp, Process};
 
 pub(crate) use become_user::Streams;
+#[cfg(test)]
+pub(crate) use capability::Sets;
+pub(crate) use capability::may_trace;
 pub(crate) use lookup::Identity;
 pub(crate) use rlimit::set_limits;
 
@@ -49,6 +52,13 @@ pub(crate) struct Prepared {
     scheduling: scheduling::Scheduling,
     personality: Option<libc::c_ulong>,
     preserve_fds: u32,
+}
+
+/// What the kernel has to show of a process that was confined.
+pub(crate) struct Confinement {
+    pub(crate) capabilities: capability::Sets,
+    pub(crate) no_new_privileges: bool,
+    pub(crate) seccomp: bool,
 }
 
 /// What a process object leaves to the container around it.
@@ -109,6 +119,15 @@ impl Prepared {
     /// The directory that the process starts in.
     pub(crate) fn cwd(&self) -> &std::path::Path {
         std::path::Path::new(std::ffi::OsStr::from_bytes(self.cwd.as_bytes()))
+    }
+
+    /// How confined it is once nothing is left but its program.
+    pub(crate) fn confinement(&self) -> Confinement {
+        Confinement {
+            capabilities: self.capabilities,
+            no_new_privileges: self.no_new_privileges,
+            seccomp: self.seccomp.is_some(),
+        }
     }
 
     /// Whether its seccomp filter asks a listener.

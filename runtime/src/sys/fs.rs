@@ -63,9 +63,14 @@ pub(crate) fn magic(fd: BorrowedFd<'_>) -> io::Result<u64> {
 /// A file of procfs, cgroupfs or the like: these tell no size, and reading them in small steps asks the kernel to
 /// format them again and again.
 pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    read_from(File::open(path)?)
+}
+
+/// Such a file that is open.
+pub(crate) fn read_from(file: impl Into<File>) -> io::Result<String> {
     const USUAL: usize = 4096;
     let mut text = String::with_capacity(USUAL);
-    File::open(path)?.read_to_string(&mut text)?;
+    file.into().read_to_string(&mut text)?;
     Ok(text)
 }
 
