@@ -15,6 +15,7 @@ pub mod cri;
 pub mod events;
 mod handles;
 pub mod images;
+mod log_line;
 pub mod metrics;
 pub mod plan;
 pub mod pod;

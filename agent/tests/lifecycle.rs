@@ -94,6 +94,21 @@ async fn a_job_ends_well_or_badly_and_stays_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failed_container_says_why_in_its_status() {
+    let world = World::new(15);
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec:\n  restartPolicy: Never\n  containers:\n  \
+                - {name: a, image: sim/exit/2/3, terminationMessagePolicy: FallbackToLogsOnError}\n  \
+                - {name: b, image: sim/exit/2/3}\n";
+    world.declare(&[text.to_owned()]);
+    world.pass(20).await;
+    let said = |name: &str| world.container("bad", name).state.unwrap().terminated.unwrap();
+    assert_eq!(said("a").message.as_deref(), Some("ends with 3\n"));
+    assert_eq!(said("b").message, None);
+    assert!(said("a").container_id.unwrap().starts_with("sim://c"), "named after the runtime");
+    assert!(world.container("bad", "a").container_id.unwrap().starts_with("sim://c"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn init_containers_and_sidecars_keep_their_order() {
     let world = World::new(4);
     let more = "initContainers:\n\

@@ -1,11 +1,14 @@
 //! The runtime as a client sees it: gRPC over a Unix socket, or straight into a service in the same process.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper_util::rt::TokioIo;
+use reeve_proto::cri::VersionRequest;
 use reeve_proto::cri::image_service_client::ImageServiceClient;
 use reeve_proto::cri::runtime_service_client::RuntimeServiceClient;
+use tokio::sync::OnceCell;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::{Endpoint, Uri};
@@ -23,6 +26,7 @@ pub type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
 pub struct Cri {
     runtime: RuntimeServiceClient<Transport>,
     images: ImageServiceClient<Transport>,
+    name: Arc<OnceCell<Arc<str>>>,
 }
 
 impl Cri {
@@ -48,12 +52,22 @@ impl Cri {
             images: ImageServiceClient::new(images)
                 .max_decoding_message_size(MAX_MESSAGE)
                 .max_encoding_message_size(MAX_MESSAGE),
+            name: Arc::default(),
         }
     }
 
     /// Client of the RuntimeService.
     pub fn runtime(&self) -> RuntimeServiceClient<Transport> {
         self.runtime.clone()
+    }
+
+    /// The runtime's name, which a container's id begins with in a status; it is asked once.
+    pub async fn runtime_name(&self) -> Result<Arc<str>, Status> {
+        let ask = || async {
+            let request = VersionRequest { version: "v1".into() };
+            Ok(self.runtime().version(request).await?.into_inner().runtime_name.into())
+        };
+        self.name.get_or_try_init(ask).await.cloned()
     }
 
     /// Client of the ImageService.

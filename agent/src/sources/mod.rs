@@ -90,17 +90,9 @@ impl Sources {
     /// Makes the mailbox of a new source; until its first complete scan nothing is pruned.
     pub fn mailbox(&self, name: &str, clock: Clock, messages: mpsc::UnboundedSender<Message>) -> Mailbox {
         let name: Arc<str> = name.into();
-        let state = SourceState {
-            name: name.to_string(),
-            ..SourceState::default()
-        };
+        let state = SourceState { name: name.to_string(), ..SourceState::default() };
         self.lock().insert(name.clone(), state);
-        Mailbox {
-            name,
-            clock,
-            messages,
-            sources: self.clone(),
-        }
+        Mailbox { name, clock, messages, sources: self.clone() }
     }
 }
 
@@ -129,19 +121,13 @@ impl Mailbox {
             state.error = None;
         });
         // The receiver lives as long as the agent; after it there is nobody to tell.
-        let _ = self.messages.send(Message::Complete {
-            source: self.name.clone(),
-            pods,
-        });
+        let _ = self.messages.send(Message::Complete { source: self.name.clone(), pods });
     }
 
     /// Reports one pod's change after a complete scan. `pods` is the number of pods the source now declares.
     pub fn change(&self, change: Change, pods: usize) {
         self.update(|state| state.pods = pods);
-        let _ = self.messages.send(Message::Change {
-            source: self.name.clone(),
-            change,
-        });
+        let _ = self.messages.send(Message::Change { source: self.name.clone(), change });
     }
 
     /// Says why the source cannot be read, or that it can be again.

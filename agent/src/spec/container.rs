@@ -63,6 +63,7 @@ pub(crate) fn container_config(
         (labels::CONTAINER_HASH.to_owned(), container_hash(c)),
         (labels::CRASH_LEVEL.to_owned(), input.level.to_string()),
         (labels::MESSAGE_PATH.to_owned(), input.message_file.to_string_lossy().into_owned()),
+        (labels::MESSAGE_POLICY.to_owned(), c.termination_message_policy.clone().unwrap_or_default()),
     ]);
     proto::ContainerConfig {
         metadata: Some(proto::ContainerMetadata { name: c.name.clone(), attempt: input.restarts }),

@@ -12,8 +12,7 @@ use reeve_proto::cri as proto;
 
 use crate::plan::{Outcome, Plan, Waiting};
 use crate::spec::qos_class;
-use crate::workers::seen::{Seen, Verdicts, restarts, time};
-use crate::workers::termination_message;
+use crate::workers::seen::{Seen, Verdicts, has_ended, restarts, time};
 
 /// All that a status is made from.
 pub(crate) struct Sources<'a> {
@@ -109,7 +108,7 @@ fn container(from: &Sources<'_>, c: &Container, init: bool) -> ContainerStatus {
     let started = running && (c.startup_probe.is_none() || from.verdicts.started.contains(&newest.id));
     let sidecar = c.restart_policy.as_deref() == Some("Always");
     let ready = if init && !sidecar {
-        newest.state == proto::ContainerState::ContainerExited as i32 && newest.exit_code == 0
+        has_ended(newest) && newest.exit_code == 0
     } else {
         started && (c.readiness_probe.is_none() || from.verdicts.ready.contains(&newest.id))
     };
@@ -118,7 +117,7 @@ fn container(from: &Sources<'_>, c: &Container, init: bool) -> ContainerStatus {
         name: c.name.clone(),
         image: if image.is_empty() { newest.image.clone().unwrap_or_default().image } else { image },
         image_id: if newest.image_id.is_empty() { newest.image_ref.clone() } else { newest.image_id.clone() },
-        container_id: Some(format!("cri://{}", newest.id)),
+        container_id: Some(from.seen.container_id(&newest.id)),
         ready,
         started: Some(started),
         restart_count: i32::try_from(restarts(newest)).unwrap_or(i32::MAX),
@@ -140,8 +139,8 @@ fn states(
     c: &Container,
     list: &[proto::ContainerStatus],
 ) -> (ContainerState, ContainerState) {
-    let ended = |c: &proto::ContainerStatus| c.state == proto::ContainerState::ContainerExited as i32;
-    let older = list.get(1).filter(|c| ended(c)).map(terminated).unwrap_or_default();
+    let terminated = |c| terminated(from.seen, c);
+    let older = list.get(1).filter(|c| has_ended(c)).map(terminated).unwrap_or_default();
     let Some(newest) = list.first() else { return (waiting(from, c, None), older) };
     match proto::ContainerState::try_from(newest.state) {
         Ok(proto::ContainerState::ContainerRunning) => {
@@ -162,21 +161,20 @@ fn states(
     }
 }
 
-fn terminated(c: &proto::ContainerStatus) -> ContainerState {
+fn terminated(seen: &Seen, c: &proto::ContainerStatus) -> ContainerState {
     let reason = match (c.reason.as_str(), c.exit_code) {
         ("", 0) => "Completed".to_owned(),
         ("", _) => "Error".to_owned(),
         (reason, _) => reason.to_owned(),
     };
-    let message = termination_message(c).or_else(|| (!c.message.is_empty()).then(|| c.message.clone()));
     ContainerState {
         terminated: Some(ContainerStateTerminated {
-            container_id: Some(format!("cri://{}", c.id)),
+            container_id: Some(seen.container_id(&c.id)),
             exit_code: c.exit_code,
             finished_at: time(c.finished_at).map(Time),
             started_at: time(c.started_at).map(Time),
             reason: Some(reason),
-            message,
+            message: seen.message(&c.id).map(str::to_owned),
             signal: None,
         }),
         ..ContainerState::default()

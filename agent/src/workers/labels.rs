@@ -18,6 +18,7 @@ pub(crate) const RESTART_COUNT: &str = "io.kubernetes.container.restartCount";
 pub(crate) const CONTAINER_HASH: &str = "io.kubernetes.container.hash";
 pub(crate) const CRASH_LEVEL: &str = "reeve.container.crashLevel";
 pub(crate) const MESSAGE_PATH: &str = "reeve.container.terminationMessage";
+pub(crate) const MESSAGE_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
 
 /// The value of [`AGENT`] of an agent with this root.
 pub(crate) fn agent_id(root: &Path) -> String {

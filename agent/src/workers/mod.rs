@@ -14,5 +14,4 @@ pub(crate) mod record;
 pub(crate) mod seen;
 mod worker;
 
-pub(crate) use message::termination_message;
 pub(crate) use pool::Pool;

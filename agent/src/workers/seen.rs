@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use reeve_proto::cri as proto;
 use tonic::Status;
 
 use super::labels;
+use super::message::termination_message;
 use crate::cri::Cri;
 use crate::plan::{Instance, ProbeKind, Sandbox, State, Unhealthy};
 
@@ -22,6 +24,10 @@ pub(crate) struct Seen {
     pub(crate) sandbox_of: HashMap<String, String>,
     /// Addresses by sandbox.
     addresses: HashMap<String, Vec<IpAddr>>,
+    /// What containers that have ended said of it, by id: read once, since nobody writes it any more.
+    messages: HashMap<String, Option<String>>,
+    /// Name of the runtime.
+    runtime: Arc<str>,
 }
 
 /// What probes have found out, by container id.
@@ -71,6 +77,11 @@ impl Seen {
             let attempt = |c: &proto::ContainerStatus| c.metadata.as_ref().map_or(0, |m| m.attempt);
             list.sort_by_key(|c| std::cmp::Reverse((attempt(c), c.created_at)));
         }
+        self.runtime = cri.runtime_name().await?;
+        self.messages.retain(|id, _| sandbox_of.contains_key(id));
+        for c in containers.values().flatten().filter(|c| has_ended(c)) {
+            self.messages.entry(c.id.clone()).or_insert_with(|| termination_message(c));
+        }
         self.containers = containers;
         self.sandbox_of = sandbox_of;
         self.sandboxes = sandboxes
@@ -111,6 +122,16 @@ impl Seen {
         newest.map_or(&[], Vec::as_slice)
     }
 
+    /// The message of a container that has ended.
+    pub(crate) fn message(&self, id: &str) -> Option<&str> {
+        self.messages.get(id)?.as_deref()
+    }
+
+    /// A container's id as statuses show it: `<runtime>://<id>`.
+    pub(crate) fn container_id(&self, id: &str) -> String {
+        format!("{}://{id}", self.runtime)
+    }
+
     /// The newest container of a name.
     pub(crate) fn newest(&self, container: &str) -> Option<&proto::ContainerStatus> {
         self.containers.get(container).and_then(|list| list.first())
@@ -142,6 +163,11 @@ async fn container_status(cri: &Cri, id: &str) -> Result<Option<proto::Container
         Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
         Err(status) => Err(status),
     }
+}
+
+/// Whether a container's processes have ended.
+pub(crate) fn has_ended(c: &proto::ContainerStatus) -> bool {
+    c.state == proto::ContainerState::ContainerExited as i32
 }
 
 fn number(c: &proto::ContainerStatus, annotation: &str) -> u32 {

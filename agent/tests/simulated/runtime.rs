@@ -32,6 +32,9 @@ impl Sim {
             let sandbox = {
                 let mut state = sim.lock();
                 let Some(c) = state.containers.get(&id).cloned() else { return };
+                // Where the log's directory is gone, the pod is too.
+                let line = format!("2026-01-01T00:00:00Z stderr F ends with {code}\n");
+                let _ = std::fs::write(state.log_path(&c), line);
                 state.finish(&id, now, code);
                 c.sandbox
             };
@@ -297,6 +300,7 @@ impl proto::runtime_service_server::RuntimeService for Sim {
             },
             labels: c.config.labels.clone(),
             annotations: c.config.annotations.clone(),
+            log_path: self.lock().log_path(&c),
             ..Default::default()
         };
         Ok(Response::new(proto::ContainerStatusResponse { status: Some(status), ..Default::default() }))
@@ -332,7 +336,9 @@ impl proto::runtime_service_server::RuntimeService for Sim {
         &self,
         _: Request<proto::VersionRequest>,
     ) -> Result<Response<proto::VersionResponse>, Status> {
-        not_simulated()
+        self.begin().await?;
+        let runtime_name = "sim".into();
+        Ok(Response::new(proto::VersionResponse { runtime_name, ..Default::default() }))
     }
 
     async fn stream_pod_sandboxes(

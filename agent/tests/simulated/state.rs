@@ -66,6 +66,11 @@ impl State {
         self.sandboxes.get(&container.sandbox).map(|s| s.config.labels[POD_UID].clone()).unwrap_or_default()
     }
 
+    pub fn log_path(&self, container: &ContainerSim) -> String {
+        let directory = self.sandboxes.get(&container.sandbox).map(|s| s.config.log_directory.as_str());
+        format!("{}/{}", directory.unwrap_or_default(), container.config.log_path)
+    }
+
     pub fn finish(&mut self, id: &str, now: i64, code: i32) {
         let Some(c) = self.containers.get_mut(id) else { return };
         if c.state != proto::ContainerState::ContainerRunning {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::line::Line;
+use crate::log_line::Line;
 
 /// A line longer than this is given in pieces rather than held.
 const LONGEST: usize = 1 << 20;

@@ -6,7 +6,6 @@
 
 mod file;
 mod join;
-mod line;
 mod reader;
 mod tail;
 mod watcher;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::line::Line;
+use crate::log_line::Line;
 
 /// How much is read at a time.
 const BLOCK: usize = 64 << 10;

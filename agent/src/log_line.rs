@@ -4,20 +4,20 @@ use jiff::Timestamp;
 
 /// One record of a log file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// When it was written, as it stands in the file.
-    pub(super) time: &'a str,
+    pub(crate) time: &'a str,
     /// Whether the record ends a line (`F`) or the line goes on in the next record of its stream (`P`).
-    pub(super) full: bool,
+    pub(crate) full: bool,
     /// `stdout` or `stderr`.
-    pub(super) stream: &'a str,
+    pub(crate) stream: &'a str,
     /// What the container wrote.
-    pub(super) text: &'a [u8],
+    pub(crate) text: &'a [u8],
 }
 
 impl<'a> Line<'a> {
     /// Reads one record, without its newline; `None` where it is not in this format.
-    pub(super) fn parse(record: &'a [u8]) -> Option<Line<'a>> {
+    pub(crate) fn parse(record: &'a [u8]) -> Option<Line<'a>> {
         let (time, rest) = word(record)?;
         let (stream, rest) = word(rest)?;
         // A line without text may end at its tag.
@@ -37,7 +37,7 @@ impl<'a> Line<'a> {
     }
 
     /// Whether it was written at `since` or later; an unreadable time counts as too early.
-    pub(super) fn is_since(&self, since: Timestamp) -> bool {
+    pub(crate) fn is_since(&self, since: Timestamp) -> bool {
         self.time.parse::<Timestamp>().is_ok_and(|time| time >= since)
     }
 }
