@@ -21,7 +21,7 @@ fn killed_at_any_point_nothing_is_lost_or_left() {
             let engine = world.open().await;
             check_and_finish(&engine, &world, point).await;
             world.clean(engine).await;
-            leaks::assert_none(&world.dir, &world.cgroup);
+            leaks::assert_none(&world);
         }
     });
 }
@@ -31,7 +31,7 @@ fn killed_at_any_point_nothing_is_lost_or_left() {
 fn child() {
     let Some(dir) = std::env::var_os(CHILD) else { return };
     let cgroup = std::env::var("REEVE_ENGINE_TEST_CGROUP").unwrap();
-    let world = World { dir: dir.into(), cgroup };
+    let world = World { dir: dir.into(), cgroup, links: Vec::new() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(whole_life(&world));
 }

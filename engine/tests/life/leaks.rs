@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::world::World;
+
 /// Fails when something is left of an engine whose pods are all removed.
 #[expect(clippy::disallowed_methods, reason = "processes of others end without telling us")]
-pub(crate) fn assert_none(dir: &Path, cgroup: &str) {
+pub(crate) fn assert_none(world: &World) {
     let began = Instant::now();
     loop {
-        let left = find(dir, cgroup);
+        let left = find(world);
         if left.is_empty() {
             return;
         }
@@ -19,7 +21,8 @@ pub(crate) fn assert_none(dir: &Path, cgroup: &str) {
     }
 }
 
-fn find(dir: &Path, cgroup: &str) -> Vec<String> {
+fn find(world: &World) -> Vec<String> {
+    let (dir, cgroup) = (&world.dir, &world.cgroup);
     let mut left = Vec::new();
     let text = dir.to_string_lossy().into_owned();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -36,7 +39,8 @@ fn find(dir: &Path, cgroup: &str) -> Vec<String> {
         let path = hierarchy.join(cgroup.trim_start_matches('/'));
         left.extend(subdirs(&path).iter().map(|dir| format!("cgroup {}", dir.display())));
     }
-    left.extend(links());
+    let fresh = |name: &String| name != "rvengine0" && !world.links.contains(name);
+    left.extend(links().into_iter().filter(fresh).map(|name| format!("link {name}")));
     left.extend(rules());
     left
 }
@@ -53,11 +57,10 @@ fn processes(dir: &str) -> Vec<String> {
     found
 }
 
-/// Interfaces of this network namespace but for the loopback and the bridge.
-fn links() -> Vec<String> {
+/// Interfaces of this network namespace.
+pub(crate) fn links() -> Vec<String> {
     let table = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
-    let names = table.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned());
-    names.filter(|name| name != "lo" && name != "rvengine0").map(|name| format!("link {name}")).collect()
+    table.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned()).collect()
 }
 
 /// Elements of nftables' sets and maps: host ports and addresses of pods.

@@ -34,12 +34,12 @@ pub(crate) fn in_world<F: Future<Output = ()>>(name: &str, body: impl FnOnce(Wor
     let world = World {
         dir: scratch.path().to_owned(),
         cgroup: format!("/reeve-test-engine-{}", std::process::id()),
+        links: leaks::links(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let (dir, cgroup) = (world.dir.clone(), world.cgroup.clone());
-    runtime.block_on(body(world));
-    leaks::assert_none(&dir, &cgroup);
-    leaks::remove_cgroup(&cgroup);
+    runtime.block_on(body(world.clone()));
+    leaks::assert_none(&world);
+    leaks::remove_cgroup(&world.cgroup);
 }
 
 /// The shim: that of `make build`, or one built here when nobody did.
@@ -60,6 +60,8 @@ fn shim() -> PathBuf {
 pub(crate) struct World {
     pub(crate) dir: PathBuf,
     pub(crate) cgroup: String,
+    /// Interfaces that the namespace began with: the kernel gives some to each.
+    pub(crate) links: Vec<String>,
 }
 
 impl World {

@@ -45,9 +45,11 @@ impl Inner {
         let shim = &entry.sandbox.shim;
         let pid = shim.create(self.create_request(&entry.record.get())).await?;
         failpoint::pass("start_container.after_create");
+        // Taken before: a short program has ended when the answer is here.
+        let started_at = now();
         shim.start(&entry.id).await?;
         failpoint::pass("start_container.after_start");
-        self.note_running(entry, pid, now()).await?;
+        self.note_running(entry, pid, started_at).await?;
         failpoint::pass("start_container.after_outcome");
         Ok(())
     }
