@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{agent, completions, cri, describe, exec, failpoints, get, image, logs, man, validate, version};
+use crate::commands::{
+    agent, completions, cri, describe, exec, failpoints, get, image, logs, man, validate, version,
+};
 use crate::exit::CODES;
 use crate::logging::LogFlags;
 use crate::version::VERSION;

@@ -29,19 +29,49 @@ fn main() {
 
     let mut latencies = drop_to_first_instruction(&node, &out);
     latencies.sort_by(f64::total_cmp);
-    row(&mut report, "drop → first instruction p50, ms", &format!("{:.1}", percentile(&latencies, 0.50)), "660–1330", "");
-    row(&mut report, "drop → first instruction p99, ms", &format!("{:.1}", percentile(&latencies, 0.99)), "", "");
+    row(
+        &mut report,
+        "drop → first instruction p50, ms",
+        &format!("{:.1}", percentile(&latencies, 0.50)),
+        "660–1330",
+        "",
+    );
+    row(
+        &mut report,
+        "drop → first instruction p99, ms",
+        &format!("{:.1}", percentile(&latencies, 0.99)),
+        "",
+        "",
+    );
     node.empty();
 
     for count in [10, 50, 100] {
         let seconds = many(&node, &out, count);
         if count == 50 {
-            row(&mut report, "50 pods at once, pods/s", &format!("{:.1}", 50.0 / seconds), "2.1 (40 at once)", "20.5 (CRI only)");
+            row(
+                &mut report,
+                "50 pods at once, pods/s",
+                &format!("{:.1}", 50.0 / seconds),
+                "2.1 (40 at once)",
+                "20.5 (CRI only)",
+            );
         }
         let shims = shims(&node);
         let each = shims.iter().map(|pid| pss(*pid)).sum::<u64>() / shims.len().max(1) as u64;
-        row(&mut report, &format!("daemon PSS at {count} pods, MiB"), &mib(pss(node.pid())), if count == 50 { "461 (all)" } else { "" }, "");
-        row(&mut report, &format!("PSS per pod at {count} pods, KiB"), &each.to_string(), if count == 100 { "5800" } else { "" }, if count == 100 { "500" } else { "" });
+        row(
+            &mut report,
+            &format!("daemon PSS at {count} pods, MiB"),
+            &mib(pss(node.pid())),
+            if count == 50 { "461 (all)" } else { "" },
+            "",
+        );
+        row(
+            &mut report,
+            &format!("PSS per pod at {count} pods, KiB"),
+            &each.to_string(),
+            if count == 100 { "5800" } else { "" },
+            if count == 100 { "500" } else { "" },
+        );
         if count == 50 {
             let used = idle_cpu(&node);
             row(&mut report, "idle CPU at 50 pods, s a minute", &format!("{used:.3}"), "9.5", "");

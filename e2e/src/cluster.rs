@@ -27,7 +27,9 @@ impl<'lab> Cluster<'lab> {
         let mut cluster = Cluster { lab, children: Vec::new(), kubeconfig };
         cluster.start_etcd(&dir);
         cluster.start_apiserver(&dir);
-        until("the API server is ready", 120, || cluster.kubectl(&["get", "--raw", "/readyz"]).status.success());
+        until("the API server is ready", 120, || {
+            cluster.kubectl(&["get", "--raw", "/readyz"]).status.success()
+        });
         cluster.start_controllers();
         until("the default namespace has its service account", 60, || {
             cluster.kubectl(&["get", "serviceaccount", "default"]).status.success()
@@ -146,7 +148,9 @@ impl<'lab> Cluster<'lab> {
     pub fn restart_apiserver(&mut self) {
         let dir = self.lab.path("cluster");
         self.start_apiserver(&dir);
-        until("the API server is ready again", 120, || self.kubectl(&["get", "--raw", "/readyz"]).status.success());
+        until("the API server is ready again", 120, || {
+            self.kubectl(&["get", "--raw", "/readyz"]).status.success()
+        });
     }
 }
 

@@ -73,7 +73,10 @@ impl Image {
 
     /// Busybox with its applets as links, users, and a shell as the default command.
     pub fn busybox() -> Image {
-        Image::new(vec![base_layer()], json!({"Cmd": ["/bin/sh"], "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"]}))
+        Image::new(
+            vec![base_layer()],
+            json!({"Cmd": ["/bin/sh"], "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"]}),
+        )
     }
 
     /// Busybox, and `packages` of Debian with all that they depend on. Kept in the cache.
@@ -150,7 +153,9 @@ impl Image {
         };
         add("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
         add("index.json", &index);
-        for blob in self.layers.iter().map(|l| l.blob.as_slice()).chain([config.as_slice(), manifest.as_slice()]) {
+        for blob in
+            self.layers.iter().map(|l| l.blob.as_slice()).chain([config.as_slice(), manifest.as_slice()])
+        {
             add(&format!("blobs/sha256/{}", &digest(blob)[7..]), blob);
         }
         builder.finish().expect("archive");
@@ -161,7 +166,9 @@ fn push_blob(lab: &Lab, base: &str, blob: &[u8], login: Option<&str>) {
     let headers = curl(lab, &["-i", "-X", "POST", "-d", "", &format!("{base}/blobs/uploads/")], login);
     let location = headers
         .lines()
-        .find_map(|line| line.to_ascii_lowercase().starts_with("location:").then(|| line[9..].trim().to_owned()))
+        .find_map(|line| {
+            line.to_ascii_lowercase().starts_with("location:").then(|| line[9..].trim().to_owned())
+        })
         .unwrap_or_else(|| panic!("no upload location in:\n{headers}"));
     let separator = if location.contains('?') { '&' } else { '?' };
     let url = format!("{location}{separator}digest={}", digest(blob));

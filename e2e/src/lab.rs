@@ -43,7 +43,8 @@ impl Lab {
             });
         }
         let keeper = command.spawn().expect("a lab needs root");
-        let namespace = |name: &str| File::open(format!("/proc/{}/ns/{name}", keeper.id())).expect("namespace");
+        let namespace =
+            |name: &str| File::open(format!("/proc/{}/ns/{name}", keeper.id())).expect("namespace");
         let lab = Lab {
             net: namespace("net"),
             mnt: namespace("mnt"),

@@ -55,9 +55,9 @@ fn processes(node: &Node) -> Vec<(i32, String)> {
         let read = |name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
         let line = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
         let shim = line.contains("reeve-shim") && line.contains(&state);
-        let contained = String::from_utf8_lossy(&read("cgroup")).lines().any(|l| {
-            l.rsplit(':').next().is_some_and(|path| path.starts_with(&cgroup))
-        });
+        let contained = String::from_utf8_lossy(&read("cgroup"))
+            .lines()
+            .any(|l| l.rsplit(':').next().is_some_and(|path| path.starts_with(&cgroup)));
         if (shim || contained) && Some(pid as u32) != daemon {
             found.push((pid, line));
         }
@@ -80,7 +80,12 @@ fn hierarchies() -> Vec<PathBuf> {
     if Path::new(CGROUP).join("cgroup.controllers").exists() {
         return vec![CGROUP.into()];
     }
-    fs::read_dir(CGROUP).expect("cgroup").flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    fs::read_dir(CGROUP)
+        .expect("cgroup")
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect()
 }
 
 /// Cgroups of pods: below a QoS class, or any that holds a process.

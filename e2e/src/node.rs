@@ -218,7 +218,10 @@ impl<'lab> Node<'lab> {
     pub fn crictl(&self, arguments: &[&str]) -> Output {
         let config = self.lab.path(format!("{}-crictl.yaml", self.name));
         let socket = self.cri_socket();
-        let text = format!("runtime-endpoint: unix://{0}\nimage-endpoint: unix://{0}\ntimeout: 30\n", socket.display());
+        let text = format!(
+            "runtime-endpoint: unix://{0}\nimage-endpoint: unix://{0}\ntimeout: 30\n",
+            socket.display()
+        );
         fs::write(&config, text).expect("scratch");
         self.lab
             .command(tools::go_tool("crictl"))
@@ -300,7 +303,13 @@ impl<'lab> Node<'lab> {
     }
 
     /// Waits until a pod satisfies `condition`, and returns it.
-    pub fn wait_pod(&self, name: &str, what: &str, seconds: u64, condition: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait_pod(
+        &self,
+        name: &str,
+        what: &str,
+        seconds: u64,
+        condition: impl Fn(&Value) -> bool,
+    ) -> Value {
         let mut last = None;
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
         loop {
@@ -312,7 +321,8 @@ impl<'lab> Node<'lab> {
             assert!(
                 std::time::Instant::now() < deadline,
                 "pod {name} not within {seconds} s: {what}; last seen:\n{}\n--- daemon:\n{}",
-                last.map_or("nothing".into(), |pod| serde_json::to_string_pretty(&pod["status"]).expect("JSON")),
+                last.map_or("nothing".into(), |pod| serde_json::to_string_pretty(&pod["status"])
+                    .expect("JSON")),
                 self.log()
             );
             crate::wait::let_pass(0.03);

@@ -9,10 +9,7 @@ use std::sync::OnceLock;
 /// # Panics
 /// When it has not been built.
 pub fn dist() -> PathBuf {
-    let dist = std::env::var_os("REEVE_DIST").map_or_else(
-        || cache().join("target/dist"),
-        PathBuf::from,
-    );
+    let dist = std::env::var_os("REEVE_DIST").map_or_else(|| cache().join("target/dist"), PathBuf::from);
     assert!(dist.join("reeve").exists(), "{} holds no reeve: run `make build` first", dist.display());
     dist
 }

@@ -147,8 +147,7 @@ fn a_container_over_its_memory_limit_is_oom_killed() {
     let script = "exec awk 'BEGIN { s = \"xxxxxxxx\"; while (1) s = s s }'";
     let manifest = pod("hog", script, "  restartPolicy: Never") + "    resources: {limits: {memory: 24Mi}}\n";
     node.apply("hog.yaml", &manifest);
-    let killed =
-        node.wait_pod("hog", "has failed", 60, |pod| pod["status"]["phase"] == "Failed");
+    let killed = node.wait_pod("hog", "has failed", 60, |pod| pod["status"]["phase"] == "Failed");
     assert_eq!(container(&killed)["state"]["terminated"]["reason"], "OOMKilled");
     assert_eq!(container(&killed)["state"]["terminated"]["exitCode"], 137);
     assert!(node.ok(&["get", "pods"]).contains("OOMKilled"));
@@ -261,7 +260,13 @@ fn the_command_line_shows_logs_runs_commands_and_passes_exit_codes_on() {
     let missing = node.reeve(&["logs", "nobody"]);
     assert!(!missing.status.success());
     assert!(String::from_utf8_lossy(&missing.stderr).contains("nobody"));
-    let metrics = lab.run(["curl", "-sS", "--unix-socket", node.state.join("agent.sock").to_str().expect("UTF-8"), "http://agent/metrics"]);
+    let metrics = lab.run([
+        "curl",
+        "-sS",
+        "--unix-socket",
+        node.state.join("agent.sock").to_str().expect("UTF-8"),
+        "http://agent/metrics",
+    ]);
     assert!(metrics.contains("# TYPE"), "{metrics}");
     node.empty();
 }

@@ -39,12 +39,15 @@ impl Bench<'_> {
 
     fn container_config(&self, name: &str, script: &str) -> PathBuf {
         fs::create_dir_all(self.node.logs.join(name)).expect("logs");
-        self.file(&format!("{name}-container.json"), &json!({
-            "metadata": {"name": "main", "attempt": 0}, "image": {"image": self.image},
-            "command": ["sh", "-c", script], "log_path": "main.log", "labels": {"tier": "test"},
-            "envs": [{"key": "GREETING", "value": "hello"}],
-            "linux": {"resources": {"memory_limit_in_bytes": 64 << 20, "cpu_shares": 256}},
-        }))
+        self.file(
+            &format!("{name}-container.json"),
+            &json!({
+                "metadata": {"name": "main", "attempt": 0}, "image": {"image": self.image},
+                "command": ["sh", "-c", script], "log_path": "main.log", "labels": {"tier": "test"},
+                "envs": [{"key": "GREETING", "value": "hello"}],
+                "linux": {"resources": {"memory_limit_in_bytes": 64 << 20, "cpu_shares": 256}},
+            }),
+        )
     }
 }
 
@@ -60,7 +63,12 @@ fn a_pod_from_run_to_removal() {
 
     let script = "echo $GREETING from $(hostname); echo oops >&2; trap 'exit 3' TERM; while :; do sleep 1 & wait; done";
     let config = bench.container_config("flow", script);
-    let id = node.crictl_ok(&["create", &pod, config.to_str().expect("UTF-8"), pod_config.to_str().expect("UTF-8")]);
+    let id = node.crictl_ok(&[
+        "create",
+        &pod,
+        config.to_str().expect("UTF-8"),
+        pod_config.to_str().expect("UTF-8"),
+    ]);
     assert!(node.crictl_ok(&["ps", "-a", "--state", "created", "-q"]).contains(&id));
     node.crictl_ok(&["start", &id]);
     until("the container has spoken", 10, || node.crictl_ok(&["logs", &id]).contains("hello from flow"));
@@ -80,7 +88,10 @@ fn a_pod_from_run_to_removal() {
     assert_eq!(pods["stats"].as_array().map(Vec::len), Some(1), "{pods}");
 
     let inspected: Value = serde_json::from_str(&node.crictl_ok(&["inspectp", &pod])).expect("JSON");
-    assert!(inspected["status"]["network"]["ip"].as_str().is_some_and(|ip| ip.starts_with("10.88.")), "{inspected}");
+    assert!(
+        inspected["status"]["network"]["ip"].as_str().is_some_and(|ip| ip.starts_with("10.88.")),
+        "{inspected}"
+    );
 
     node.crictl_ok(&["update", "--memory", "134217728", &id]);
     node.crictl_ok(&["stop", "--timeout", "10", &id]);
@@ -102,7 +113,12 @@ fn removal_by_force_takes_everything() {
     let pod_config = bench.sandbox_config("forced");
     let config = bench.container_config("forced", "trap '' TERM; while :; do sleep 1; done");
     for _ in 0..2 {
-        let id = node.crictl_ok(&["run", "--no-pull", config.to_str().expect("UTF-8"), pod_config.to_str().expect("UTF-8")]);
+        let id = node.crictl_ok(&[
+            "run",
+            "--no-pull",
+            config.to_str().expect("UTF-8"),
+            pod_config.to_str().expect("UTF-8"),
+        ]);
         assert!(node.crictl_ok(&["ps", "-q"]).contains(&id));
         node.crictl_ok(&["rmp", "-f", "-a"]);
         leaks::assert_none(node);
@@ -119,7 +135,8 @@ fn images_are_listed_inspected_and_removed() {
     let id = inspected["status"]["id"].as_str().expect("id").to_owned();
     assert!(id.starts_with("sha256:"), "{id}");
     let usage: Value = serde_json::from_str(&node.crictl_ok(&["imagefsinfo"])).expect("JSON");
-    let used = usage["status"]["imageFilesystems"][0]["usedBytes"]["value"].as_str().unwrap_or("0").to_owned();
+    let used =
+        usage["status"]["imageFilesystems"][0]["usedBytes"]["value"].as_str().unwrap_or("0").to_owned();
     assert!(used.parse::<u64>().expect("bytes") > 0, "{usage}");
     node.crictl_ok(&["rmi", &id]);
     assert!(!node.crictl(&["inspecti", &bench.image]).status.success());
@@ -133,10 +150,18 @@ fn a_missing_command_and_unknown_ids_are_clear_errors() {
     let node = &bench.node;
     let pod_config = bench.sandbox_config("wrong");
     let pod = node.crictl_ok(&["runp", pod_config.to_str().expect("UTF-8")]);
-    let config = bench.file("missing.json", &json!({
+    let config = bench.file(
+        "missing.json",
+        &json!({
         "metadata": {"name": "missing"}, "image": {"image": bench.image}, "command": ["/no/such/program"],
-        "log_path": "missing.log"}));
-    let id = node.crictl_ok(&["create", &pod, config.to_str().expect("UTF-8"), pod_config.to_str().expect("UTF-8")]);
+        "log_path": "missing.log"}),
+    );
+    let id = node.crictl_ok(&[
+        "create",
+        &pod,
+        config.to_str().expect("UTF-8"),
+        pod_config.to_str().expect("UTF-8"),
+    ]);
     let started = node.crictl(&["start", &id]);
     assert!(!started.status.success());
     assert!(String::from_utf8_lossy(&started.stderr).contains("/no/such/program"));

@@ -20,7 +20,15 @@ fn a_registry_keeps_what_is_pushed_and_asks_for_its_password() {
     let digest = Image::busybox().push(&lab, &registry, "tools:1", Some("reader:s3cret"));
     let url = format!("http://{}/v2/tools/manifests/{digest}", registry.host);
     assert_eq!(http::get(&lab, &url).expect("answer").0, 401);
-    let text = lab.run(["curl", "-sS", "-u", "reader:s3cret", "-H", "Accept: application/vnd.oci.image.manifest.v1+json", &url]);
+    let text = lab.run([
+        "curl",
+        "-sS",
+        "-u",
+        "reader:s3cret",
+        "-H",
+        "Accept: application/vnd.oci.image.manifest.v1+json",
+        &url,
+    ]);
     assert!(text.contains("application/vnd.oci.image.layer.v1.tar+gzip"), "{text}");
 }
 

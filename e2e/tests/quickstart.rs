@@ -16,7 +16,10 @@ fn the_samples_do_what_they_say() {
     let archive = tools::dist().join("quickstart.tar");
     let mut node = Node::start_with(
         &lab,
-        NodeOptions { arguments: vec!["--import".into(), archive.display().to_string()], ..Default::default() },
+        NodeOptions {
+            arguments: vec!["--import".into(), archive.display().to_string()],
+            ..Default::default()
+        },
     );
     let samples = tools::repository().join("manifests/quickstart");
     for sample in fs::read_dir(samples).expect("samples").flatten() {

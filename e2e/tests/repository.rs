@@ -21,7 +21,15 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("reeve-agent", &["reeve-manifests", "reeve-proto"]),
     (
         "reeve",
-        &["reeve-agent", "reeve-cri", "reeve-engine", "reeve-image", "reeve-manifests", "reeve-network", "reeve-proto"],
+        &[
+            "reeve-agent",
+            "reeve-cri",
+            "reeve-engine",
+            "reeve-image",
+            "reeve-manifests",
+            "reeve-network",
+            "reeve-proto",
+        ],
     ),
     ("reeve-quickstart", &[]),
     ("reeve-e2e", &[]),
@@ -126,7 +134,9 @@ fn documents_name_what_exists() {
                 missing.push(format!("{}: link {target}", document.display()));
             }
         }
-        for path in text.split('`').skip(1).step_by(2).filter(|p| !p.contains([' ', '\n', '*', '<', '{', '…'])) {
+        for path in
+            text.split('`').skip(1).step_by(2).filter(|p| !p.contains([' ', '\n', '*', '<', '{', '…']))
+        {
             if folders.iter().any(|folder| path.starts_with(folder)) && !top.join(path).exists() {
                 missing.push(format!("{}: path {path}", document.display()));
             }

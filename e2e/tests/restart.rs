@@ -33,15 +33,25 @@ fn pods_outlive_the_daemon() {
     let lab = Lab::new();
     let mut node = node_with_busybox(&lab);
     node.apply("talk.yaml", &pod("talk", "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done", ""));
-    node.apply("die.yaml", &pod("die", "while [ ! -e /stop/now ]; do sleep 0.05; done; exit 5",
-        &format!("  restartPolicy: Never\n  volumes: [{{name: stop, hostPath: {{path: {}}}}}]", lab.dir.path().display()))
-        .replace("    command:", "    volumeMounts: [{name: stop, mountPath: /stop}]\n    command:"));
+    node.apply(
+        "die.yaml",
+        &pod(
+            "die",
+            "while [ ! -e /stop/now ]; do sleep 0.05; done; exit 5",
+            &format!(
+                "  restartPolicy: Never\n  volumes: [{{name: stop, hostPath: {{path: {}}}}}]",
+                lab.dir.path().display()
+            ),
+        )
+        .replace("    command:", "    volumeMounts: [{name: stop, mountPath: /stop}]\n    command:"),
+    );
     let talk = node.wait_ready("talk");
     node.wait_ready("die");
     let pid = node.pod_pid("talk");
 
     node.kill();
-    let log = node.logs.join(format!("default_talk_{}/main/0.log", talk["metadata"]["uid"].as_str().expect("uid")));
+    let log =
+        node.logs.join(format!("default_talk_{}/main/0.log", talk["metadata"]["uid"].as_str().expect("uid")));
     let size = || fs::metadata(&log).expect("log").len();
     let before = size();
     until("the log goes on without the daemon", 10, || size() > before);
@@ -50,7 +60,8 @@ fn pods_outlive_the_daemon() {
     assert!(fs::metadata(format!("/proc/{pid}")).is_ok(), "the container lives");
 
     node.launch();
-    let died = node.wait_pod("die", "is reported with its exit code", 20, |pod| pod["status"]["phase"] == "Failed");
+    let died =
+        node.wait_pod("die", "is reported with its exit code", 20, |pod| pod["status"]["phase"] == "Failed");
     assert_eq!(container(&died)["state"]["terminated"]["exitCode"], 5);
     let same = node.wait_ready("talk");
     assert_eq!(container(&same)["containerID"], container(&talk)["containerID"]);
@@ -99,12 +110,15 @@ fn killed_in_the_middle_of_a_pull() {
     let registry = Registry::open(&lab, 5000);
     // Noise does not compress, so that the pull takes long enough to be hit.
     let mut noise = vec![0u8; 96 << 20];
-    fs::File::open("/dev/urandom").and_then(|mut f| std::io::Read::read_exact(&mut f, &mut noise)).expect("noise");
+    fs::File::open("/dev/urandom")
+        .and_then(|mut f| std::io::Read::read_exact(&mut f, &mut noise))
+        .expect("noise");
     let big = reeve_e2e::image::Layer::of_files(&[("noise", 0o644, &noise)]);
     Image::new(vec![big], json!({"Cmd": ["/noise"]})).push(&lab, &registry, "big:1", None);
     let mut node = Node::start(&lab);
     for _ in 0..3 {
-        let mut pull = node.reeve_command(&["image", "pull", &registry.reference("big:1")]).spawn().expect("pull");
+        let mut pull =
+            node.reeve_command(&["image", "pull", &registry.reference("big:1")]).spawn().expect("pull");
         until("bytes arrive", 20, || busy(&node) || pull.try_wait().expect("pull").is_some());
         node.kill();
         let _ = pull.wait();
@@ -119,9 +133,9 @@ fn killed_in_the_middle_of_a_pull() {
 
 /// Whether a download or an unpacking is on disk and not yet whole.
 fn busy(node: &Node) -> bool {
-    ["content/ingest", "layers"].iter().any(|folder| {
-        fs::read_dir(node.root.join(folder)).is_ok_and(|mut entries| entries.next().is_some())
-    })
+    ["content/ingest", "layers"]
+        .iter()
+        .any(|folder| fs::read_dir(node.root.join(folder)).is_ok_and(|mut entries| entries.next().is_some()))
 }
 
 /// Every fail point that creating and deleting a pod passes.
