@@ -70,12 +70,31 @@ pub struct SourceState {
 #[derive(Clone, Default)]
 pub struct Sources {
     states: Arc<Mutex<BTreeMap<Arc<str>, SourceState>>>,
+    /// What the pool found to be declared by another source too, by source.
+    conflicts: Arc<Mutex<BTreeMap<Arc<str>, Vec<Diagnostic>>>>,
 }
 
 impl Sources {
     /// All states, by name.
     pub fn list(&self) -> Vec<SourceState> {
-        self.lock().values().cloned().collect()
+        let mut states: Vec<SourceState> = self.lock().values().cloned().collect();
+        let conflicts = self.conflicts.lock().unwrap_or_else(PoisonError::into_inner);
+        for state in &mut states {
+            state.diagnostics.extend(conflicts.get(state.name.as_str()).into_iter().flatten().cloned());
+        }
+        states
+    }
+
+    /// Replaces what of each source is declared by another one too; returns what is new of it.
+    pub(crate) fn set_conflicts(&self, conflicts: BTreeMap<Arc<str>, Vec<Diagnostic>>) -> Vec<Diagnostic> {
+        let mut known = self.conflicts.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = |source: &Arc<str>, d: &Diagnostic| !known.get(source).is_some_and(|k| k.contains(d));
+        let new = conflicts
+            .iter()
+            .flat_map(|(source, list)| list.iter().filter(|d| is_new(source, d)).cloned())
+            .collect();
+        *known = conflicts;
+        new
     }
 
     /// Whether every source has given a complete scan.

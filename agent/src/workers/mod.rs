@@ -9,6 +9,7 @@ mod cgroup;
 mod execute;
 pub(crate) mod labels;
 mod message;
+mod owners;
 mod pool;
 pub(crate) mod record;
 pub(crate) mod seen;

@@ -3,7 +3,7 @@
 //! A pod that is edited is another pod with another UID: its worker starts when the old one's pod is gone, since
 //! both have one name, one host port and one place in people's minds.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::labels;
+use super::owners::{Declared, Owners, Settled};
 use super::record::{Error, Record};
 use super::worker::{Mail, Worker};
 use crate::Handles;
@@ -26,7 +27,8 @@ use crate::sources::{Change, Message};
 pub(crate) struct Pool {
     handles: Handles,
     agent: Arc<str>,
-    desired: BTreeMap<Arc<str>, BTreeMap<String, Arc<DesiredPod>>>,
+    desired: Declared,
+    owners: Owners,
     workers: HashMap<String, (PodKey, Mail)>,
     /// Pods that have ended as their source wanted, and that it has not forgotten yet.
     ended: HashSet<String>,
@@ -42,13 +44,15 @@ impl Pool {
         let mut pool = Pool {
             handles,
             agent,
-            desired: BTreeMap::new(),
+            desired: Declared::new(),
+            owners: Owners::default(),
             workers: HashMap::new(),
             ended: HashSet::new(),
             running: JoinSet::new(),
             leave: CancellationToken::new(),
         };
         for record in records {
+            pool.owners.restore(PodKey::of(&record.pod).full_name(), &record.source);
             pool.spawn(record, false);
         }
         Ok(pool)
@@ -114,13 +118,11 @@ impl Pool {
 
     /// Tells every worker what is wanted, ends pods that nobody wants, and starts those that are new.
     fn reconcile(&mut self) {
-        let mut wanted: HashMap<&str, &Arc<DesiredPod>> = HashMap::new();
-        for pods in self.desired.values() {
-            for (uid, pod) in pods {
-                wanted.entry(uid).or_insert(pod);
-            }
-        }
         let prune = self.handles.sources.all_synced();
+        let Settled { wanted, conflicts } = self.owners.settle(&self.desired, prune);
+        for conflict in self.handles.sources.set_conflicts(conflicts) {
+            tracing::warn!("{conflict}");
+        }
         for (uid, (_, mail)) in &self.workers {
             mail.wishes.send_if_modified(|wish| match wanted.get(uid.as_str()) {
                 Some(pod) if wish.pod != pod.pod => {
@@ -140,12 +142,12 @@ impl Pool {
         let mut names: HashSet<String> = self.workers.values().map(|(key, _)| key.full_name()).collect();
         let mut new = Vec::new();
         for (uid, pod) in wanted {
-            let busy = self.workers.contains_key(uid) || names.contains(&pod.key().full_name());
+            let busy = self.workers.contains_key(&uid) || names.contains(&pod.key().full_name());
             // A pod that is to be deleted and of which nothing is here gets a worker all the same: its source
             // waits to hear that it is gone. It hears so once.
-            if !busy && !self.ended.contains(uid) {
+            if !busy && !self.ended.contains(&uid) {
                 names.insert(pod.key().full_name());
-                new.push(pod.clone());
+                new.push(pod);
             }
         }
         for pod in new {
