@@ -108,6 +108,35 @@ async fn a_failed_container_says_why_in_its_status() {
     assert!(world.container("bad", "a").container_id.unwrap().starts_with("sim://c"));
 }
 
+/// A pod as a cluster binds it: with the token volume that the API server adds.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_the_node_cannot_run_says_why_and_costs_nothing() {
+    let world = World::new(16);
+    let mut desired =
+        world.desired(&pod("web", &["sim/run"], "initContainers:\n- {name: init-0, image: sim/exit/0/0}"));
+    let projected = serde_json::json!({"name": "kube-api-access-x", "projected": {"sources": []}});
+    let bound = std::sync::Arc::make_mut(&mut desired.pod);
+    bound.spec.as_mut().unwrap().volumes = Some(vec![serde_json::from_value(projected).unwrap()]);
+    world.mailbox.complete(vec![std::sync::Arc::new(desired)]);
+    world.pass(600).await;
+    assert_eq!(world.phase("web"), "Pending");
+    let status = world.pod("web").unwrap().status.clone().unwrap();
+    assert_eq!(status.reason.as_deref(), Some("Unsupported"));
+    let message = status.message.unwrap();
+    let words = ["volume \"kube-api-access-x\" of kind projected", "automountServiceAccountToken: false"];
+    assert!(words.iter().all(|w| message.contains(w)), "{message}");
+    for name in ["main-0", "init-0"] {
+        let waiting = world.container("web", name).state.unwrap().waiting.unwrap();
+        assert_eq!(waiting.reason.as_deref(), Some("CreateContainerConfigError"));
+        assert_eq!(waiting.message.as_deref(), Some(message.as_str()));
+    }
+    assert_eq!(world.reasons(), ["FailedValidation"]);
+    assert!(world.sim.lock().starts.is_empty() && world.sim.lock().next == 0, "nothing was made");
+    world.declare(&[]);
+    world.pass(10).await;
+    assert!(world.pod("web").is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn init_containers_and_sidecars_keep_their_order() {
     let world = World::new(4);

@@ -161,6 +161,7 @@ impl Loader<'_> {
                 self.finding(Finding {
                     severity: Severity::Warning,
                     place: node.locate(&path),
+                    path,
                     message,
                     hint: None,
                 });

@@ -21,6 +21,8 @@ use crate::tree::{Node, Value};
 pub(crate) struct Finding {
     pub(crate) severity: Severity,
     pub(crate) place: Place,
+    /// `spec.volumes[0].projected`, or empty.
+    pub(crate) path: String,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
 }
@@ -62,7 +64,7 @@ pub(crate) fn read<T: for<'de> Deserialize<'de>>(root: &Node) -> (Option<T>, Vec
         Err(error) => {
             let (place, path) = error.place.unwrap_or((root.place, String::new()));
             let message = if path.is_empty() { error.message } else { format!("{path}: {}", error.message) };
-            findings.push(Finding { severity: Severity::Error, place, message, hint: error.hint });
+            findings.push(Finding { severity: Severity::Error, place, path, message, hint: error.hint });
             None
         }
     };
@@ -152,24 +154,23 @@ impl<'a> Typed<'a> {
             Some(near) => Some(format!("did you mean {near:?}?")),
             None => Some(format!("fields here: {}", fields.join(", "))),
         };
-        self.find(Severity::Error, key.place, format!("unknown field {:?}", self.join(&name)), hint);
+        let path = self.join(&name);
+        let message = format!("unknown field {path:?}");
+        self.find(Finding { severity: Severity::Error, place: key.place, path, message, hint });
     }
 
     fn unsupported(&self, kind: &str, field: &str, key: &Node) {
         let path = self.join(field);
-        match lookup(kind, field) {
-            Some(Support::Works) | None => {}
-            Some(Support::Warned(why)) => {
-                self.find(Severity::Warning, key.place, format!("{path} has no effect: {why}"), None);
-            }
-            Some(Support::Refused(why)) => {
-                self.find(Severity::Error, key.place, format!("{path} is not supported: {why}"), None);
-            }
-        }
+        let (severity, message) = match lookup(kind, field) {
+            Some(Support::Works) | None => return,
+            Some(Support::Warned(why)) => (Severity::Warning, format!("{path} has no effect: {why}")),
+            Some(Support::Refused(why)) => (Severity::Error, format!("{path} is not supported: {why}")),
+        };
+        self.find(Finding { severity, place: key.place, path, message, hint: None });
     }
 
-    fn find(&self, severity: Severity, place: Place, message: String, hint: Option<String>) {
-        self.findings.borrow_mut().push(Finding { severity, place, message, hint });
+    fn find(&self, finding: Finding) {
+        self.findings.borrow_mut().push(finding);
     }
 }
 

@@ -15,7 +15,7 @@ use Support::{Refused, Warned, Works};
 
 const SCHEDULER: &str = "this node runs every pod it is given, so nothing schedules";
 const SERVER: &str = "the API server sets it";
-const NO_OBJECTS: &str = "a node without a cluster has no such object yet";
+const NO_OBJECTS: &str = "ConfigMaps, Secrets and service accounts are not read yet";
 const OTHER_VOLUME: &str = "only emptyDir and hostPath volumes can be mounted yet";
 const HOOKS: &str = "lifecycle hooks are not run yet";
 const GATED: &str = "an alpha feature of Kubernetes";
@@ -254,7 +254,8 @@ pub fn markdown() -> String {
         "# Pod fields\n\n\
          Made from `manifests/src/support.rs`, the table the loader obeys; a test keeps this page equal to it.\n\
          A field that is *refused* makes its manifest an error; one that is *accepted* is reported with a warning\n\
-         and has no effect. Fields that Kubernetes does not know are errors.\n",
+         and has no effect. Fields that Kubernetes does not know are errors. A pod bound by a cluster stays\n\
+         Pending with reason `Unsupported` and a message that names its refused fields; its metadata is not judged.\n",
     );
     let mut last = "";
     for (kind, field, support) in FIELDS {

@@ -41,6 +41,27 @@ impl Node {
         }
     }
 
+    /// A value that stands nowhere.
+    pub(crate) fn of(value: &serde_json::Value) -> Node {
+        use serde_json::Value as Json;
+        let value = match value {
+            Json::Null => Value::Null,
+            Json::Bool(v) => Value::Bool(*v),
+            Json::Number(n) => match (n.as_i64(), n.as_u64()) {
+                (Some(v), _) => Value::Int(v),
+                (None, Some(v)) => Value::Unsigned(v),
+                (None, None) => Value::Float(n.as_f64().unwrap_or_default()),
+            },
+            Json::String(v) => Value::String(v.clone()),
+            Json::Array(items) => Value::List(items.iter().map(Node::of).collect()),
+            Json::Object(entries) => {
+                let key = |k: &String| Node { value: Value::String(k.clone()), place: Place::default() };
+                Value::Map(entries.iter().map(|(k, v)| (key(k), Node::of(v))).collect())
+            }
+        };
+        Node { value, place: Place::default() }
+    }
+
     /// The value of a key, where this is a map that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {

@@ -61,6 +61,8 @@ pub struct Desired {
     pub deadline: Option<Duration>,
     /// Set when it shall end.
     pub ending: Option<Ending>,
+    /// Why this node cannot run it.
+    pub refused: Option<String>,
 }
 
 impl Desired {
@@ -77,6 +79,7 @@ impl Desired {
             grace: seconds(spec.termination_grace_period_seconds.unwrap_or(30)),
             deadline: spec.active_deadline_seconds.map(seconds),
             ending,
+            refused: None,
         }
     }
 

@@ -129,6 +129,8 @@ pub enum Outcome {
     /// It runs, or is about to.
     #[default]
     Active,
+    /// This node cannot run it, and has begun nothing.
+    Refused,
     /// Its containers have ended for good; `failed` decides its phase.
     Finished {
         /// Whether one of them failed.
@@ -190,6 +192,12 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
             return plan;
         }
         plan.wake(at);
+    }
+    // What was begun before (another version of this node could) goes on.
+    let untouched = observed.sandboxes.is_empty() && observed.finished.is_none();
+    if let Some(why) = desired.refused.as_ref().filter(|_| untouched) {
+        run::refuse(desired, observed, why, &mut plan);
+        return plan;
     }
     if let Some(failed) = observed.finished.or_else(|| run::finished(desired, observed)) {
         // From here on the deadline has no meaning.

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::backoff::{crash_delay, next_level, retry_delay, sandbox_delay};
 use super::{
-    Action, Desired, DesiredContainer, Doing, Instance, Observed, Plan, ProbeKind, RestartPolicy, Sandbox,
-    State, Task, Waiting, Why,
+    Action, Desired, DesiredContainer, Doing, Failure, Instance, Observed, Outcome, Plan, ProbeKind,
+    RestartPolicy, Sandbox, State, Task, Waiting, Why,
 };
 
 /// Whether the pod has ended for good, and if so whether it failed.
@@ -48,6 +48,16 @@ pub(super) fn run(desired: &Desired, observed: &Observed, now: Timestamp, plan: 
         } else if observed.newest(&c.name).is_none_or(|i| i.sandbox != sandbox.id) {
             runner.plan.waiting.insert(c.name.clone(), Waiting::Init);
         }
+    }
+}
+
+/// Lets every container wait, and say why.
+pub(super) fn refuse(desired: &Desired, observed: &Observed, why: &str, plan: &mut Plan) {
+    let reason = "CreateContainerConfigError".to_owned();
+    plan.outcome = Outcome::Refused;
+    let failure = Failure { count: 1, at: observed.started_at, reason, message: why.to_owned() };
+    for c in desired.init.iter().chain(&desired.containers) {
+        plan.waiting.insert(c.name.clone(), Waiting::Retry(failure.clone()));
     }
 }
 

@@ -30,6 +30,7 @@ fn desired(restart: RestartPolicy, containers: &[&str]) -> Desired {
         grace: Duration::from_secs(30),
         deadline: None,
         ending: None,
+        refused: None,
     }
 }
 

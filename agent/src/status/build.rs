@@ -22,6 +22,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) accepted: Timestamp,
     pub(crate) node_ip: Option<IpAddr>,
+    /// Why this node cannot run it.
+    pub(crate) refused: Option<&'a str>,
     pub(crate) previous: Option<&'a PodStatus>,
     pub(crate) now: Timestamp,
 }
@@ -49,6 +51,10 @@ pub(crate) fn build(from: &Sources<'_>) -> PodStatus {
         pod_ips: (!ips.is_empty()).then(|| ips.iter().map(|ip| PodIP { ip: ip.to_string() }).collect()),
         ..PodStatus::default()
     };
+    if from.plan.outcome == Outcome::Refused {
+        status.reason = Some("Unsupported".into());
+        status.message = from.refused.map(str::to_owned);
+    }
     if matches!(from.plan.outcome, Outcome::Finished { deadline: true, .. }) {
         status.reason = Some("DeadlineExceeded".into());
         status.message = Some("Pod was active on the node longer than the specified deadline".into());

@@ -61,6 +61,8 @@ pub(crate) struct Worker {
     last: HashMap<Task, Action>,
     failures: BTreeMap<Task, Failure>,
     told: HashSet<(String, u32)>,
+    /// Why this node cannot run the pod.
+    refused: Option<String>,
     status: Option<PodStatus>,
 }
 
@@ -90,6 +92,7 @@ impl Worker {
             last: HashMap::new(),
             failures: BTreeMap::new(),
             told: HashSet::new(),
+            refused: if gone { None } else { refusal(&record.pod) },
             record,
         };
         (worker, Mail { wishes: sender, stale })
@@ -97,6 +100,9 @@ impl Worker {
 
     /// Works until nothing of the pod is left (`true`), or until `leave`, which leaves all as it is.
     pub(crate) async fn run(mut self, leave: CancellationToken) -> bool {
+        if let Some(why) = self.refused.clone() {
+            self.handles.events.pod(&self.record.pod, None, EventType::Warning, "FailedValidation", why);
+        }
         let mut read = true;
         loop {
             if read && !self.refresh().await {
@@ -197,6 +203,7 @@ impl Worker {
     fn desired(&self) -> Desired {
         let pod = &self.record.pod;
         let mut desired = Desired::new(&pod.spec.clone().unwrap_or_default(), None);
+        desired.refused = self.refused.clone();
         desired.ending = self.record.ending.map(|since| {
             let grace = pod.metadata.deletion_grace_period_seconds.and_then(|s| u64::try_from(s).ok());
             Ending { since, grace: grace.map_or(desired.grace, Duration::from_secs) }
@@ -227,6 +234,7 @@ impl Worker {
             plan,
             accepted: self.record.accepted,
             node_ip: self.handles.config.node_ip,
+            refused: self.refused.as_deref(),
             previous: self.status.as_ref(),
             now,
         });
@@ -438,6 +446,16 @@ fn is_same(a: &Action, b: &Action) -> bool {
 fn definition<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
     let spec = pod.spec.as_ref()?;
     spec.containers.iter().chain(spec.init_containers.iter().flatten()).find(|c| c.name == name)
+}
+
+/// Why this node cannot run a pod; what a file declares has passed the same checks.
+fn refusal(pod: &Pod) -> Option<String> {
+    let refused = reeve_manifests::refusals(pod).into_iter().map(|violation| match violation.hint {
+        Some(hint) => format!("{} ({hint})", violation.message),
+        None => violation.message,
+    });
+    let reasons: Vec<String> = refused.collect();
+    (!reasons.is_empty()).then(|| format!("this node cannot run the pod: {}", reasons.join("; ")))
 }
 
 async fn sleep_until(handles: &Handles, at: Option<Timestamp>) {
