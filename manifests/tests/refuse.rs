@@ -72,3 +72,44 @@ fn fields_are_refused_as_those_of_a_manifest() {
     let refused = said(json!({"hostUsers": false}));
     assert_eq!(refused[0].0, "spec.hostUsers: user namespaces are not supported");
 }
+
+/// What the loader accepts must pass a second time, as it is written by the types.
+#[test]
+fn what_a_file_may_declare_is_not_refused_here() {
+    let text = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: full, labels: {app: full}, annotations: {note: "1"}}
+spec:
+  restartPolicy: OnFailure
+  terminationGracePeriodSeconds: 0
+  activeDeadlineSeconds: 100
+  hostAliases: [{ip: 192.0.2.1, hostnames: [one, two]}]
+  dnsPolicy: None
+  dnsConfig: {nameservers: [192.0.2.53], searches: [test], options: [{name: ndots, value: "2"}]}
+  securityContext: {runAsUser: 0, fsGroup: 10, sysctls: [{name: net.ipv4.tcp_syncookies, value: "1"}]}
+  volumes:
+  - {name: work, emptyDir: {medium: Memory, sizeLimit: 1Mi}}
+  - {name: host, hostPath: {path: /srv}}
+  - {name: plain, emptyDir: {}}
+  initContainers:
+  - {name: side, image: registry.test/s:1, restartPolicy: Always, startupProbe: {exec: {command: ["true"]}}}
+  containers:
+  - name: a
+    image: registry.test/a:1
+    terminationMessagePolicy: FallbackToLogsOnError
+    ports: [{name: http, containerPort: 80, hostPort: 8080}]
+    env:
+    - {name: ZERO, value: ""}
+    - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+    - {name: CPU, valueFrom: {resourceFieldRef: {resource: limits.cpu, divisor: 1m}}}
+    resources: {limits: {cpu: 2, memory: 64Mi}}
+    volumeMounts: [{name: work, mountPath: /w, subPathExpr: $(IP)}, {name: host, mountPath: /h, readOnly: true}]
+    livenessProbe: {httpGet: {port: http, path: /}}
+    readinessProbe: {tcpSocket: {port: 80}}
+    securityContext: {privileged: false, capabilities: {drop: [ALL], add: [CHOWN]}, readOnlyRootFilesystem: true}
+"#;
+    let loaded = reeve_manifests::load_file("test", std::path::Path::new("full.yaml"), text);
+    let loaded = loaded.unwrap_or_else(|errors| panic!("{}", errors[0]));
+    assert_eq!(refusals(&loaded.pods[0].pod), []);
+}
