@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reeve_engine::{ContainerState, Engine, Error, SandboxState};
 
@@ -128,11 +128,10 @@ fn lists_come_from_memory() {
     in_world("restart::lists_come_from_memory", |world| async move {
         let engine = world.open().await;
         let (_, _) = pod(&engine, &world, "one").await;
-        let began = Instant::now();
-        for _ in 0..1000 {
-            assert_eq!((engine.sandboxes().len(), engine.containers().len()), (1, 1));
+        for file in ["run/state.redb", "root/state.redb"] {
+            std::fs::remove_file(world.dir.join(file)).unwrap();
         }
-        assert!(began.elapsed() < Duration::from_secs(1), "{:?} for 1000 lists", began.elapsed());
+        assert_eq!((engine.sandboxes().len(), engine.containers().len()), (1, 1));
         world.clean(engine).await;
     });
 }
