@@ -158,6 +158,16 @@ fn files(node: &Node) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Blobs and layers in the image store.
+pub fn image_content(node: &Node) -> Vec<PathBuf> {
+    [node.root.join("content/blobs/sha256"), node.root.join("layers")]
+        .iter()
+        .flat_map(|directory| fs::read_dir(directory).into_iter().flatten().flatten())
+        .map(|entry| entry.path())
+        .filter(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')))
+        .collect()
+}
+
 /// Ends what is left of a node: for tests that failed, and after those that leave pods.
 pub fn destroy(node: &Node) {
     for (pid, _) in processes(node) {

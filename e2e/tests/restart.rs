@@ -114,7 +114,9 @@ fn killed_in_the_middle_of_a_pull() {
         .and_then(|mut f| std::io::Read::read_exact(&mut f, &mut noise))
         .expect("noise");
     let big = reeve_e2e::image::Layer::of_files(&[("noise", 0o644, &noise)]);
-    Image::new(vec![big], json!({"Cmd": ["/noise"]})).push(&lab, &registry, "big:1", None);
+    // Whole long before the other, and so without an image when that is cut off.
+    let small = reeve_e2e::image::Layer::of_files(&[("small", 0o644, b"small")]);
+    Image::new(vec![small, big], json!({"Cmd": ["/noise"]})).push(&lab, &registry, "big:1", None);
     let mut node = Node::start(&lab);
     for _ in 0..3 {
         let mut pull =
@@ -124,10 +126,19 @@ fn killed_in_the_middle_of_a_pull() {
         let _ = pull.wait();
         node.launch();
         leaks::assert_none(&node);
+        if node.ok(&["image", "ls", "-o", "json"]).contains("big") {
+            node.ok(&["image", "rm", &registry.reference("big:1")]);
+        }
+        assert_eq!(
+            leaks::image_content(&node),
+            Vec::<std::path::PathBuf>::new(),
+            "of an image that nobody has"
+        );
     }
     node.ok(&["image", "pull", &registry.reference("big:1")]);
     assert!(node.ok(&["image", "ls"]).contains("big"));
     node.ok(&["image", "rm", &registry.reference("big:1")]);
+    assert_eq!(leaks::image_content(&node), Vec::<std::path::PathBuf>::new());
     node.empty();
 }
 

@@ -82,7 +82,17 @@ impl Engine {
         let inner = Arc::new(Inner::new(config, images, network, Hierarchies::find()?, store));
         inner.recover(loaded).await?;
         let closing = Arc::new(inner.closing.clone().drop_guard());
-        Ok(Engine { inner, _closing: closing })
+        let engine = Engine { inner, _closing: closing };
+        engine.collect_unnamed_layers().await;
+        Ok(engine)
+    }
+
+    /// Frees what a killed pull had whole already: blobs and layers that no image names yet.
+    async fn collect_unnamed_layers(&self) {
+        let in_use: Vec<_> = self.images_in_use().iter().filter_map(|id| id.parse().ok()).collect();
+        if let Err(error) = self.images().collect_garbage(&in_use).await {
+            tracing::warn!(%error, "layers that no image names could not be freed");
+        }
     }
 
     /// The images of this node.
