@@ -3,6 +3,7 @@
 SHELL       := /bin/bash
 PREFIX      ?= /usr/local
 DESTDIR     ?=
+DOCKER      ?= docker
 # Everything that outlives a clone: compiled dependencies, tools for tests, the guest's kernel.
 REEVE_CACHE ?= $(HOME)/.cache/reeve
 TARGET      := x86_64-unknown-linux-musl
@@ -66,8 +67,8 @@ install: build ## Put the binaries, the systemd unit, completions and man pages 
 	$(DIST)/reeve completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/reeve.fish
 	$(DIST)/reeve man $(DESTDIR)$(PREFIX)/share/man/man1
 
-image: ## Build the container image with the three binaries on scratch
-	docker build -t reeve .
+image: build ## Build the container image with the three binaries on scratch (DOCKER=buildah works too)
+	$(DOCKER) build -t reeve -f Dockerfile $(DIST)
 
 clean: ## Remove this clone's build results (the cache's dependencies stay)
 	cargo clean --workspace

@@ -133,6 +133,27 @@ impl<'lab> Cluster<'lab> {
         String::from_utf8_lossy(&self.kubectl(&arguments).stdout).into_owned()
     }
 
+    /// What the control plane knows and says, for a test that failed.
+    pub fn report(&self) -> String {
+        let mut text = String::new();
+        for arguments in [
+            &["get", "nodes,pods,events", "-A"][..],
+            &["get", "nodes", "-o", "yaml"],
+            &["get", "pods", "-o", "yaml"],
+        ] {
+            text.push_str(&String::from_utf8_lossy(&self.kubectl(arguments).stdout));
+        }
+        for (name, _) in &self.children {
+            let log = fs::read_to_string(self.lab.path(format!("cluster/{name}.log"))).unwrap_or_default();
+            let tail: Vec<_> = log.lines().rev().take(12).collect();
+            text.push_str(&format!(
+                "--- {name}\n{}\n",
+                tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+            ));
+        }
+        text
+    }
+
     /// Ends a part of the control plane, as a crash would.
     pub fn kill(&mut self, program: &str) {
         for (name, child) in &mut self.children {

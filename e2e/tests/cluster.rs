@@ -47,7 +47,10 @@ spec:
 ",
     );
     let field = |path: &str| cluster.field(&["pod", "job"], path);
-    until("it is scheduled to this node", 60, || field(".spec.nodeName") == name);
+    let scheduled = std::panic::catch_unwind(|| {
+        until("it is scheduled to this node", 60, || field(".spec.nodeName") == name);
+    });
+    assert!(scheduled.is_ok(), "{}\n--- daemon:\n{}", cluster.report(), node.log());
     until("it is Ready, as kubectl sees it", 60, || {
         field(".status.conditions[?(@.type==\"Ready\")].status") == "True"
     });

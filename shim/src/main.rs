@@ -8,7 +8,7 @@ use reeve_shim::{Options, run};
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     if args.len() == 1 && args[0] == "--version" {
-        let _ = writeln!(std::io::stdout(), "reeve-shim {}", env!("CARGO_PKG_VERSION"));
+        let _ = writeln!(std::io::stdout(), "reeve-shim {}", env!("REEVE_VERSION"));
         return ExitCode::SUCCESS;
     }
     let result = Options::parse(args).map_err(Into::into).and_then(run);

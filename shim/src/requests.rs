@@ -76,7 +76,7 @@ impl Shim {
     }
 
     fn pong(&self) -> Pong {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let version = env!("REEVE_VERSION").to_owned();
         Pong { version, pid: std::process::id(), pod_init_pid: self.pod_init.unsigned_abs() }
     }
 

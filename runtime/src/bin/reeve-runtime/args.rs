@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// Runs containers from OCI bundles.
 #[derive(Parser)]
-#[command(name = "reeve-runtime", version, long_version = concat!(env!("CARGO_PKG_VERSION"), "\nspec: 1.2.1"))]
+#[command(name = "reeve-runtime", version = env!("REEVE_VERSION"), long_version = concat!(env!("REEVE_VERSION"), "\nspec: 1.2.1"))]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: Global,
