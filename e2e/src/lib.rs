@@ -8,6 +8,7 @@
 //!
 //! Tests wait for conditions, with a deadline, never for time to pass ([`wait`]).
 
+pub mod busybox;
 pub mod cluster;
 pub mod http;
 pub mod image;

@@ -2,32 +2,10 @@
 
 use std::fs;
 
+use reeve_e2e::busybox::{SLEEP, container, node_with_busybox, pod};
 use reeve_e2e::wait::let_pass;
-use reeve_e2e::{Lab, Node, http, image::Image, node::is_ready, until, until_some};
+use reeve_e2e::{Lab, Node, http, node::is_ready, until, until_some};
 use serde_json::Value;
-
-/// A pod of busybox that runs a shell script.
-fn pod(name: &str, script: &str, more: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  terminationGracePeriodSeconds: 1\n{more}\n  containers:\n  \
-         - name: main\n    image: e2e.test/busybox:1\n    command: [sh, -c, {}]\n",
-        serde_json::to_string(script).expect("JSON")
-    )
-}
-
-const SLEEP: &str = "trap 'exit 0' TERM; while :; do sleep 1 & wait; done";
-
-fn node_with_busybox(lab: &Lab) -> Node<'_> {
-    let node = Node::start(lab);
-    let archive = lab.path("busybox.tar");
-    Image::busybox().write_archive("e2e.test/busybox:1", &archive);
-    node.import(&archive);
-    node
-}
-
-fn container(pod: &Value) -> &Value {
-    &pod["status"]["containerStatuses"][0]
-}
 
 fn restarts(pod: &Value) -> u64 {
     container(pod)["restartCount"].as_u64().unwrap_or_default()

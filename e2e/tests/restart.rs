@@ -2,31 +2,10 @@
 
 use std::fs;
 
+use reeve_e2e::busybox::{SLEEP, container, node_with_busybox, pod};
 use reeve_e2e::wait::let_pass;
 use reeve_e2e::{Lab, Node, Registry, image::Image, leaks, node::is_ready, until};
-use serde_json::{Value, json};
-
-const SLEEP: &str = "trap 'exit 0' TERM; while :; do sleep 1 & wait; done";
-
-fn pod(name: &str, script: &str, more: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  terminationGracePeriodSeconds: 1\n{more}\n  containers:\n  \
-         - name: main\n    image: e2e.test/busybox:1\n    command: [sh, -c, {}]\n",
-        serde_json::to_string(script).expect("JSON")
-    )
-}
-
-fn container(pod: &Value) -> &Value {
-    &pod["status"]["containerStatuses"][0]
-}
-
-fn node_with_busybox(lab: &Lab) -> Node<'_> {
-    let node = Node::start(lab);
-    let archive = lab.path("busybox.tar");
-    Image::busybox().write_archive("e2e.test/busybox:1", &archive);
-    node.import(&archive);
-    node
-}
+use serde_json::json;
 
 #[test]
 fn pods_outlive_the_daemon() {
